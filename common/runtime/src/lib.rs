@@ -1,0 +1,6 @@
+//! What both daemons need from the outside world: configuration in layers, logs, shutdown, back-off.
+
+pub mod backoff;
+pub mod config;
+pub mod shutdown;
+pub mod telemetry;

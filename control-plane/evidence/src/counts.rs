@@ -1,0 +1,176 @@
+//! What the engine takes: counts per variant and slice.
+
+/// A count at or above this in one slice is a saturated or corrupt counter, not traffic.
+const IMPLAUSIBLE: u64 = u32::MAX as u64;
+
+/// Events among trials, e.g. errors among requests. Meaningful if `x <= n`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Events.
+    pub x: u64,
+    /// Trials.
+    pub n: u64,
+}
+
+impl Counts {
+    pub(crate) fn is_plausible(self) -> bool {
+        self.x <= self.n && self.n < IMPLAUSIBLE
+    }
+
+    /// Events as a fraction of trials, 0..=1; none without trials.
+    pub(crate) fn rate(self) -> Option<f64> {
+        (self.n > 0).then(|| self.x as f64 / self.n as f64)
+    }
+
+    /// Estimated variance of the number of events, `x (n - x) / (n - 1)`; 0 for fewer than two trials.
+    pub(crate) fn variance(self) -> f64 {
+        let (x, n) = (self.x as f64, self.n as f64);
+        if self.n > 1 { x * (n - x) / (n - 1.0) } else { 0.0 }
+    }
+
+    pub(crate) fn add(&mut self, other: Self) {
+        self.x = self.x.saturating_add(other.x);
+        self.n = self.n.saturating_add(other.n);
+    }
+}
+
+/// The counts of both variants in the same slice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pair {
+    /// The variant under test.
+    pub canary: Counts,
+    /// The variant that serves today.
+    pub stable: Counts,
+}
+
+impl Pair {
+    /// The counts `x_C` of `n_C` and `x_S` of `n_S`.
+    pub fn new(x_canary: u64, n_canary: u64, x_stable: u64, n_stable: u64) -> Self {
+        Self {
+            canary: Counts { x: x_canary, n: n_canary },
+            stable: Counts { x: x_stable, n: n_stable },
+        }
+    }
+
+    /// Whether both variants have trials, so that they can be compared.
+    pub fn has_both(self) -> bool {
+        self.canary.n > 0 && self.stable.n > 0
+    }
+
+    pub(crate) fn is_plausible(self) -> bool {
+        self.canary.is_plausible() && self.stable.is_plausible()
+    }
+
+    pub(crate) fn add(&mut self, other: Self) {
+        self.canary.add(other.canary);
+        self.stable.add(other.stable);
+    }
+}
+
+/// The requests of one variant in one slice.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Arm {
+    /// Requests that ended, without those that the caller cancelled.
+    pub requests: u64,
+    /// Requests that failed, of any class, before rescue. At most `requests`.
+    pub errors: u64,
+    /// Sparse latency histogram `(bucket, count)`: bucket `i` holds `(gamma^(i-1), gamma^i]` microseconds.
+    /// Its total is its own number of trials and may differ from `requests`.
+    pub latency: Vec<(u16, u64)>,
+}
+
+impl Arm {
+    /// Adds the counts of another part of the same slice. The order of additions does not matter.
+    pub fn merge(&mut self, other: &Self) {
+        self.requests = self.requests.saturating_add(other.requests);
+        self.errors = self.errors.saturating_add(other.errors);
+        for &(bucket, count) in &other.latency {
+            match self.latency.binary_search_by_key(&bucket, |&(present, _)| present) {
+                Ok(at) => self.latency[at].1 = self.latency[at].1.saturating_add(count),
+                Err(at) => self.latency.insert(at, (bucket, count)),
+            }
+        }
+    }
+
+    pub(crate) fn errors(&self) -> Counts {
+        Counts { x: self.errors, n: self.requests }
+    }
+
+    pub(crate) fn is_plausible(&self) -> bool {
+        let timed = self.latency.iter().fold(0u64, |sum, (_, count)| sum.saturating_add(*count));
+        self.errors().is_plausible() && timed < IMPLAUSIBLE
+    }
+}
+
+/// One slice of requests: the shortest run of closed cells of one epoch that the engine takes at once.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RequestSlice {
+    /// The epoch in which the requests were assigned.
+    pub epoch: u64,
+    /// How long the slice lasted, in seconds; only used to say how long missing evidence will take.
+    pub seconds: f64,
+    /// The variant under test.
+    pub canary: Arm,
+    /// The variant that serves today.
+    pub stable: Arm,
+}
+
+impl RequestSlice {
+    pub(crate) fn errors(&self) -> Pair {
+        Pair { canary: self.canary.errors(), stable: self.stable.errors() }
+    }
+}
+
+/// One sealed slice of labels of one metric, by the time of the prediction.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct LabelSlice {
+    /// The epoch in which the labelled requests were assigned.
+    pub epoch: u64,
+    /// How long the slice lasted, in seconds; only used to say how long missing evidence will take.
+    pub seconds: f64,
+    /// Events (correct predictions, clicks ...) among labelled predictions.
+    pub pair: Pair,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn arm() -> impl Strategy<Value = Arm> {
+        (0..1000u64, 0..1000u64, prop::collection::vec((0..50u16, 0..9u64), 0..20)).prop_map(
+            |(requests, errors, latency)| {
+                let mut sorted = Arm { requests, errors, latency: Vec::new() };
+                sorted.merge(&Arm { requests: 0, errors: 0, latency });
+                sorted
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn merging_is_commutative_and_associative(a in arm(), b in arm(), c in arm()) {
+            let sum = |parts: [&Arm; 3]| {
+                let mut total = Arm::default();
+                parts.into_iter().for_each(|part| total.merge(part));
+                total
+            };
+            let mut pair = b.clone();
+            pair.merge(&c);
+            let mut nested = a.clone();
+            nested.merge(&pair);
+            prop_assert_eq!(sum([&a, &b, &c]), sum([&c, &a, &b]));
+            prop_assert_eq!(sum([&a, &b, &c]), nested);
+        }
+    }
+
+    #[test]
+    fn corrupt_counters_are_not_plausible() {
+        assert!(Counts { x: 0, n: 0 }.is_plausible());
+        assert!(!Counts { x: 2, n: 1 }.is_plausible());
+        assert!(!Counts { x: 0, n: u64::MAX }.is_plausible());
+        assert!(!Counts { x: 0, n: u64::from(u32::MAX) }.is_plausible());
+        let saturated = vec![(1, u64::MAX), (2, u64::MAX)];
+        assert!(!Arm { requests: 1, errors: 0, latency: saturated }.is_plausible());
+    }
+}

@@ -1,0 +1,66 @@
+//! The decision engine of Serinus: sequential evidence from counts.
+//!
+//! It answers one question per guardrail, at any time and as often as wanted: is the canary proven worse than its
+//! margin (`HARMFUL`), proven not worse than the tolerance of the present step (`SAFE`), or is evidence missing?
+//! Every metric becomes 2x2 counts per slice; every slice yields an e-value that is valid whatever the stable rate
+//! of that slice is; slices multiply. So drift, shared incidents and changing splits cannot inflate it.
+//!
+//! Everything is a pure function of the slices folded so far: no clock, no randomness, no I/O, no hash map.
+//! Logarithms and exponentials come from `libm` and sums have a fixed order, so a replay on any machine gives the
+//! same bits.
+//!
+//! ```
+//! use serinus_evidence::{Action, Arm, Engine, Guardrail, Metric, RequestSlice, Settings, Verdict};
+//!
+//! let guardrail = Guardrail {
+//!     metric: Metric::ErrorRate { margin: 0.01 },
+//!     on_breach: Action::Rollback,
+//!     weight: None,
+//!     required: true,
+//! };
+//! let mut engine = Engine::new(Settings::new(vec![guardrail])).expect("the settings are valid");
+//! let arm = |requests, errors| Arm { requests, errors, latency: Vec::new() };
+//! for _ in 0..30 {
+//!     let slice = RequestSlice { epoch: 1, seconds: 1.0, canary: arm(250, 1), stable: arm(250, 1) };
+//!     engine.fold_requests(&slice);
+//! }
+//! assert_eq!(engine.assess(1.0, 1, true).guardrails[0].verdict, Verdict::Safe);
+//! ```
+
+mod assessment;
+mod budget;
+mod contrast;
+pub mod count;
+mod counts;
+pub mod dispersion;
+mod engine;
+mod gross;
+pub mod histogram;
+pub mod information;
+pub mod interval;
+pub mod latency;
+mod limit;
+mod logs;
+pub mod margin;
+mod missing;
+mod monitor;
+pub mod numeric;
+pub mod process;
+mod quantile;
+mod settings;
+mod shifts;
+pub mod srm;
+mod stable_rate;
+mod tolerance;
+mod traffic;
+mod verdict;
+pub mod wealth;
+mod weights;
+
+pub use assessment::{
+    Assessment, ExtraErrors, GuardrailAssessment, Harm, HarmCause, Missing, QuantileAssessment,
+    Verdict,
+};
+pub use counts::{Arm, Counts, LabelSlice, Pair, RequestSlice};
+pub use engine::Engine;
+pub use settings::{Action, Guardrail, Metric, Settings, SettingsError};

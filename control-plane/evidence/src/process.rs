@@ -1,0 +1,107 @@
+//! The margin e-process of one comparison: rollback wealth, promotion wealth per tolerance, and the dispersion that
+//! says how much of either to believe.
+
+use crate::counts::Pair;
+use crate::dispersion::Dispersion;
+use crate::margin::ROLLBACK_TILTS;
+use crate::wealth::{PlainWealth, RestartWealth, TEMPERING, level_for};
+
+/// Rollback tilts below this stay out during the burn-in.
+const SMALLEST_UNMUTED: f64 = 1.2;
+
+/// Rollback wealth over the standard tilts.
+pub(crate) fn rollback_wealth() -> RestartWealth<10> {
+    RestartWealth::new(ROLLBACK_TILTS.map(|tilt| tilt < SMALLEST_UNMUTED))
+}
+
+/// The level at which rollback wealth is read: above the highest it is read at the highest, because muting it would
+/// let a dead canary live for ever.
+pub(crate) fn rollback_level(phi: f64) -> usize {
+    level_for(phi).unwrap_or(TEMPERING.len() - 1)
+}
+
+/// Wealth and dispersion of one comparison of counts.
+#[derive(Clone, Debug)]
+pub struct Process {
+    rollback: RestartWealth<10>,
+    promote: Vec<PlainWealth<3>>,
+    dispersion: Dispersion,
+    phi: f64,
+}
+
+impl Process {
+    /// No slice seen; promotion wealth for `tolerances` step tolerances.
+    pub fn new(tolerances: usize) -> Self {
+        Self {
+            rollback: rollback_wealth(),
+            promote: vec![PlainWealth::default(); tolerances],
+            dispersion: Dispersion::default(),
+            phi: 1.0,
+        }
+    }
+
+    /// Takes one slice: the log e-values of the rollback bets, those of the promotion bets per tolerance index, and
+    /// the counts of the compared events.
+    pub fn fold(&mut self, rollback: &[f64; 10], promote: impl Fn(usize) -> [f64; 3], pair: Pair) {
+        self.rollback.fold(rollback);
+        for (index, wealth) in self.promote.iter_mut().enumerate() {
+            wealth.fold(&promote(index));
+        }
+        self.dispersion.fold(pair);
+        self.phi = self.dispersion.phi();
+    }
+
+    /// Takes one slice without betting on it: it only teaches the dispersion.
+    pub fn fold_neutral(&mut self, pair: Pair) {
+        self.fold(&[0.0; 10], |_| [0.0; 3], pair);
+    }
+
+    /// Variance inflation, >= 1.
+    pub fn phi(&self) -> f64 {
+        self.phi
+    }
+
+    /// Log wealth against "within the margin". Finite.
+    pub fn log_e_rollback(&self) -> f64 {
+        self.rollback.log_e(rollback_level(self.phi))
+    }
+
+    /// Log wealth against "worse than the tolerance with this index". Negative infinity if there is no such
+    /// tolerance, or if the dispersion is above every tempering level.
+    pub fn log_e_promote(&self, tolerance: usize) -> f64 {
+        match (self.promote.get(tolerance), level_for(self.phi)) {
+            (Some(wealth), Some(level)) => wealth.log_e(level),
+            _ => f64::NEG_INFINITY,
+        }
+    }
+
+    /// Log wealth of the most successful promotion bet and the variance inflation it was divided by.
+    pub(crate) fn best_promote(&self, tolerance: usize) -> Option<(f64, f64)> {
+        let level = level_for(self.phi)?;
+        let wealth = self.promote.get(tolerance)?;
+        Some((wealth.best(level), TEMPERING[level]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Total failure after two blips: the dispersion is absurd, and the canary must still be called.
+    #[test]
+    fn dispersion_above_every_level_blocks_promotion_but_not_rollback() {
+        let mut process = Process::new(1);
+        for slice in 0..200u64 {
+            let errors = if slice % 20 < 10 { 0 } else { 50 };
+            process.fold(&[2.5; 10], |_| [2.5; 3], Pair::new(errors, 50, 1, 450));
+        }
+        assert!(process.phi() > 32.0, "{}", process.phi());
+        assert_eq!(process.log_e_promote(0), f64::NEG_INFINITY);
+        assert!(process.log_e_rollback() > 10.0);
+    }
+
+    #[test]
+    fn an_unknown_tolerance_never_promotes() {
+        assert_eq!(Process::new(1).log_e_promote(1), f64::NEG_INFINITY);
+    }
+}
