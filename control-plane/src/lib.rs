@@ -1,1 +1,9 @@
-//! placeholder
+//! The control plane of Serinus: a durable event log, the engine that decides, and the surfaces around it.
+
+pub mod app;
+pub mod config;
+pub mod engine;
+pub mod grpc;
+pub mod http;
+pub mod metrics;
+pub mod store;

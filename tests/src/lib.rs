@@ -1,1 +1,7 @@
-//! placeholder
+//! What the end-to-end tests share: real processes on free loopback ports, waited for by conditions.
+
+pub mod client;
+pub mod cluster;
+pub mod eventually;
+pub mod process;
+pub mod world;

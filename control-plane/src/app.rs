@@ -1,0 +1,158 @@
+//! The daemon: store, engine and surfaces, started in this order and stopped in the other.
+
+use crate::config::{self, Args, Command, ControlPlane};
+use crate::engine::{Engine, EngineError};
+use crate::grpc::token::{self, Tokens};
+use crate::store::Store;
+use crate::store::sled::{Options, SledStore};
+use crate::{grpc, http, metrics};
+use anyhow::{Context as _, anyhow};
+use serinus_runtime::shutdown::{self, Drain, Trigger};
+use serinus_runtime::telemetry;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::task::{JoinHandle, JoinSet};
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Does what the flags say; serves until SIGTERM or SIGINT unless they say something else.
+///
+/// # Errors
+/// If the configuration is wrong, the store cannot be opened, an address cannot be bound, or the engine fails.
+pub fn run(args: Args) -> anyhow::Result<()> {
+    if let Some(Command::Token { name, role }) = &args.command {
+        let (secret, line) = token::make(name, *role)?;
+        return print(&format!("secret:  {secret}\nline:    {line}\n"));
+    }
+    let config = config::load(&args, std::env::vars())?;
+    if args.print_config {
+        return print(&toml::to_string(&config).context("print the configuration")?);
+    }
+    let tokens = tokens(&config)?;
+    if args.check_config {
+        return print("the configuration is right\n");
+    }
+    telemetry::init(config.log, &config.log_filter);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.context("start the runtime")?;
+    let ended = runtime.block_on(serve(config, tokens));
+    // A read of the store may still be under way on a thread of its own; it changes nothing.
+    runtime.shutdown_background();
+    ended
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    std::io::stdout().write_all(text.as_bytes()).context("write to standard output")
+}
+
+fn tokens(config: &ControlPlane) -> anyhow::Result<Option<Tokens>> {
+    Ok(config.token_file.as_deref().map(Tokens::read).transpose()?)
+}
+
+async fn serve(config: ControlPlane, tokens: Option<Tokens>) -> anyhow::Result<()> {
+    let server = Server::start(&config, tokens).await?;
+    let (grpc, http) = (server.grpc, server.http);
+    print(&format!("serinus-control-plane ready grpc={grpc} http={http}\n"))?;
+    server.until(shutdown::signal()).await
+}
+
+/// A running control plane.
+#[derive(Debug)]
+pub struct Server {
+    /// Where gRPC is served.
+    pub grpc: SocketAddr,
+    /// Where HTTP is served.
+    pub http: SocketAddr,
+    surfaces: JoinSet<anyhow::Result<()>>,
+    engine: JoinHandle<Result<(), EngineError>>,
+    stop_surfaces: Trigger,
+    stop_engine: Trigger,
+    deadline: Duration,
+}
+
+impl Server {
+    /// Opens the store, recovers the engine and serves. The term of this process is on disk before a port is open.
+    ///
+    /// # Errors
+    /// If the store cannot be opened or an address cannot be bound.
+    pub async fn start(config: &ControlPlane, tokens: Option<Tokens>) -> anyhow::Result<Self> {
+        metrics::install();
+        let options = Options { generation: config.generation, ..Options::new(&config.data_dir) };
+        let opened = tokio::task::spawn_blocking(move || open(&options)).await;
+        let (engine, handle) = opened.context("open the store")??;
+        let grpc_listener = bind("listen", config.listen).await?;
+        let http_listener = bind("http", config.http).await?;
+        let grpc = grpc_listener.local_addr().context("read the bound address")?;
+        let http = http_listener.local_addr().context("read the bound address")?;
+        let (stop_surfaces, drain) = shutdown::channel();
+        let (stop_engine, engine_drain) = shutdown::channel();
+        let engine = tokio::spawn(engine.run(engine_drain));
+        let options = grpc::Options { tokens, reflection: grpc.ip().is_loopback() };
+        let surfaces = serve_surfaces(grpc_listener, http_listener, handle, options, drain)?;
+        let deadline = config.drain;
+        Ok(Self { grpc, http, surfaces, engine, stop_surfaces, stop_engine, deadline })
+    }
+
+    /// Serves until `stop`, then drains: streams and calls end, then the engine commits what is left. What has not
+    /// ended by the deadline is cut off.
+    ///
+    /// # Errors
+    /// If the engine or a surface ended by itself.
+    pub async fn until(
+        mut self,
+        stop: impl Future<Output = std::io::Result<()>>,
+    ) -> anyhow::Result<()> {
+        tokio::select! {
+            stopped = stop => stopped.context("wait for a signal")?,
+            ended = &mut self.engine => {
+                let ended = ended.context("the engine panicked")?;
+                return Err(ended.err().map_or_else(|| anyhow!("the engine ended"), Into::into));
+            }
+            Some(ended) = self.surfaces.join_next() => {
+                ended.context("a surface panicked")??;
+                return Err(anyhow!("a surface ended"));
+            }
+        }
+        tracing::info!("draining");
+        self.stop_surfaces.drain();
+        let drained = async { while self.surfaces.join_next().await.is_some() {} };
+        if tokio::time::timeout(self.deadline, drained).await.is_err() {
+            tracing::warn!(after = ?self.deadline, "calls were still open and are cut off");
+            self.surfaces.abort_all();
+        }
+        self.stop_engine.drain();
+        self.engine.await.context("the engine panicked")??;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+fn open(options: &Options) -> anyhow::Result<(Engine, crate::engine::Handle)> {
+    let store = SledStore::open(options)?;
+    tracing::info!(revision = store.last_revision(), "store opened");
+    Ok(Engine::start(Arc::new(store), VERSION)?)
+}
+
+async fn bind(key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let bound = TcpListener::bind(address).await;
+    bound.with_context(|| format!("{key} = {address}: cannot listen there; choose another address"))
+}
+
+fn serve_surfaces(
+    grpc: TcpListener,
+    http: TcpListener,
+    handle: crate::engine::Handle,
+    options: grpc::Options,
+    drain: Drain,
+) -> anyhow::Result<JoinSet<anyhow::Result<()>>> {
+    let address = grpc.local_addr().context("read the bound address")?;
+    let mut surfaces = JoinSet::new();
+    let calls = grpc::serve(grpc, handle.clone(), options, drain.clone());
+    surfaces.spawn(async move { Ok(calls.await?) });
+    let pages = http::serve(http, handle, address, drain);
+    surfaces.spawn(async move { pages.await.context("serve HTTP") });
+    Ok(surfaces)
+}

@@ -1,0 +1,206 @@
+//! What the control plane is told by its file, the environment and its flags.
+//!
+//! The layers are a TOML file, then `SERINUS_CONTROL_PLANE_...` variables, then flags; a key that nobody knows is an
+//! error.
+
+mod args;
+mod durations;
+
+pub use args::{Args, Command};
+
+use crate::grpc::token::Role;
+use serde::{Deserialize, Serialize, Serializer};
+use serinus_runtime::config::{self, ConfigError};
+use serinus_runtime::telemetry::Format;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+use thiserror::Error;
+
+const PREFIX: &str = "SERINUS_CONTROL_PLANE_";
+
+/// Everything the control plane is told. Fields are the keys of the file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ControlPlane {
+    /// gRPC, for the CLI and the sidecars. Default `127.0.0.1:7400`; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Probes and metrics. Default `127.0.0.1:7401`.
+    pub http: SocketAddr,
+    /// Where the event log is kept. Required.
+    pub data_dir: PathBuf,
+    /// Who may call. Required when one of the addresses is not loopback.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_file: Option<PathBuf>,
+    /// The generation is at least this. Raised by one after the loss of a store, so that sidecars accept the new
+    /// history as newer than the lost one.
+    pub generation: u64,
+    /// How long a stop waits for open calls. Default `10s`.
+    #[serde(with = "durations")]
+    pub drain: Duration,
+    /// How log lines look: `auto` (JSON unless on a terminal), `json` or `pretty`.
+    #[serde(serialize_with = "format_name")]
+    pub log: Format,
+    /// Which log lines there are, e.g. `info` or `serinus_control_plane=debug,info`; `SERINUS_LOG` wins over it.
+    pub log_filter: String,
+}
+
+impl Default for ControlPlane {
+    fn default() -> Self {
+        let loopback = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
+        Self {
+            listen: loopback(7400),
+            http: loopback(7401),
+            data_dir: PathBuf::new(),
+            token_file: None,
+            generation: 0,
+            drain: Duration::from_secs(10),
+            log: Format::Auto,
+            log_filter: "info".into(),
+        }
+    }
+}
+
+/// Why there is no configuration.
+#[derive(Debug, Error)]
+pub enum LoadError {
+    /// The layers cannot be read.
+    #[error(transparent)]
+    Layer(#[from] ConfigError),
+    /// There is nowhere to keep the log.
+    #[error(
+        "data_dir is required: name a directory for the event log, such as --data-dir /var/lib/serinus"
+    )]
+    DataDir,
+    /// Anybody on the network could release models.
+    #[error(
+        "{key} = {address} is not a loopback address, so a token file is required: write the line that \
+         `serinus-control-plane token NAME {role}` prints into a file, name it with --token-file FILE, and give the \
+         printed secret to the caller"
+    )]
+    Open {
+        /// The field.
+        key: &'static str,
+        /// Its value.
+        address: SocketAddr,
+        /// A role to begin with.
+        role: Role,
+    },
+}
+
+/// Loads the file that the flags name, lays variables and flags over it, and checks every rule.
+///
+/// # Errors
+/// See [`LoadError`].
+pub fn load(
+    args: &Args,
+    env: impl IntoIterator<Item = (String, String)>,
+) -> Result<ControlPlane, LoadError> {
+    let env = env.into_iter().filter(|(name, _)| is_key(name));
+    let config: ControlPlane = config::load(args.config.as_deref(), PREFIX, env, args.table())?;
+    check(config)
+}
+
+/// Whether a variable is meant for us. The variable that names the file is a flag of its own; and Kubernetes sets
+/// `..._SERVICE_HOST`, `..._PORT_7400_TCP` and the like for a Service called `serinus-control-plane`.
+fn is_key(name: &str) -> bool {
+    let Some(key) = name.strip_prefix(PREFIX) else {
+        return false;
+    };
+    key != "CONFIG" && key != "PORT" && !key.starts_with("PORT_") && !key.starts_with("SERVICE_")
+}
+
+fn check(config: ControlPlane) -> Result<ControlPlane, LoadError> {
+    if config.data_dir.as_os_str().is_empty() {
+        return Err(LoadError::DataDir);
+    }
+    for (key, address) in [("listen", config.listen), ("http", config.http)] {
+        if !address.ip().is_loopback() && config.token_file.is_none() {
+            return Err(LoadError::Open { key, address, role: Role::Operator });
+        }
+    }
+    Ok(config)
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for this signature")]
+fn format_name<S: Serializer>(format: &Format, out: S) -> Result<S::Ok, S::Error> {
+    out.serialize_str(match format {
+        Format::Auto => "auto",
+        Format::Json => "json",
+        Format::Pretty => "pretty",
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(data_dir: Option<&str>, listen: Option<&str>) -> Args {
+        Args {
+            data_dir: data_dir.map(PathBuf::from),
+            listen: listen.map(|listen| listen.parse().unwrap()),
+            ..Args::default()
+        }
+    }
+
+    fn env(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        let pairs = pairs.iter();
+        pairs.map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn the_directory_is_required_and_the_rest_has_defaults() {
+        let error = load(&args(None, None), env(&[])).unwrap_err();
+        assert!(error.to_string().contains("--data-dir"), "{error}");
+        let config = load(&args(Some("d"), None), env(&[])).unwrap();
+        assert_eq!(config.listen.to_string(), "127.0.0.1:7400");
+        assert_eq!(config.http.to_string(), "127.0.0.1:7401");
+        assert_eq!(config.drain, Duration::from_secs(10));
+    }
+
+    #[test]
+    fn flags_beat_variables() {
+        let vars = env(&[
+            ("SERINUS_CONTROL_PLANE_DATA_DIR", "from-env"),
+            ("SERINUS_CONTROL_PLANE_LISTEN", "127.0.0.1:1"),
+            ("SERINUS_CONTROL_PLANE_DRAIN", "3s"),
+        ]);
+        let config = load(&args(None, Some("127.0.0.1:2")), vars).unwrap();
+        assert_eq!(config.listen.port(), 2);
+        assert_eq!((config.data_dir, config.drain), ("from-env".into(), Duration::from_secs(3)));
+    }
+
+    #[test]
+    fn what_kubernetes_sets_for_a_service_of_our_name_is_not_ours() {
+        let vars = env(&[
+            ("SERINUS_CONTROL_PLANE_PORT", "tcp://10.0.0.1:7400"),
+            ("SERINUS_CONTROL_PLANE_PORT_7400_TCP_ADDR", "10.0.0.1"),
+            ("SERINUS_CONTROL_PLANE_SERVICE_HOST", "10.0.0.1"),
+            ("SERINUS_CONTROL_PLANE_CONFIG", "read by the flag"),
+        ]);
+        load(&args(Some("d"), None), vars).unwrap();
+        let error = load(&args(Some("d"), None), env(&[("SERINUS_CONTROL_PLANE_LISTN", "x")]));
+        assert!(error.unwrap_err().to_string().contains("listn"));
+    }
+
+    #[test]
+    fn beyond_loopback_only_with_tokens() {
+        let error = load(&args(Some("d"), Some("0.0.0.0:7400")), env(&[])).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("listen = 0.0.0.0:7400"), "{text}");
+        assert!(text.contains("serinus-control-plane token NAME operator"), "{text}");
+        let vars = env(&[("SERINUS_CONTROL_PLANE_HTTP", "[::]:7401")]);
+        let error = load(&args(Some("d"), None), vars).unwrap_err();
+        assert!(error.to_string().contains("http = [::]:7401"), "{error}");
+        let with_file = Args { token_file: Some("t".into()), ..args(Some("d"), Some("0.0.0.0:0")) };
+        load(&with_file, env(&[])).unwrap();
+    }
+
+    #[test]
+    fn what_is_printed_can_be_read() {
+        let config = load(&args(Some("d"), None), env(&[])).unwrap();
+        let printed = toml::to_string(&config).unwrap();
+        let again: ControlPlane = toml::from_str(&printed).unwrap();
+        assert_eq!(toml::to_string(&again).unwrap(), printed);
+    }
+}

@@ -1,0 +1,184 @@
+//! The single writer: one task owns every model, rollout and sidecar. It takes messages, decides, commits, and only
+//! then lets anybody see what it decided.
+
+mod assign;
+mod book;
+mod commands;
+mod evidence;
+mod fleet;
+pub mod handle;
+mod look;
+mod message;
+mod outcomes;
+mod publish;
+mod recover;
+mod requests;
+mod run;
+mod seen;
+mod stage;
+mod take;
+mod time;
+
+pub use handle::{Assignments, Command, CommandError, Handle, Verb, Views};
+pub use message::Session;
+pub use recover::StartError;
+
+use crate::store::{Store, StoreError};
+use book::{Book, BookError};
+use fleet::Fleet;
+use message::Message;
+use publish::Published;
+use requests::Requests;
+use seen::Seen;
+use serinus_runtime::shutdown::Drain;
+use stage::Stage;
+use std::sync::Arc;
+use std::time::Duration;
+use thiserror::Error;
+use tokio::sync::mpsc;
+
+/// Version of the rules by which evidence is made; stored with every decision.
+pub const ENGINE_VERSION: u32 = 1;
+
+/// Looks are this far apart when nothing arrives.
+const TICK: Duration = Duration::from_millis(200);
+/// A rollback whose commit takes longer is pushed as a latch first.
+const LATCH_AFTER: Duration = Duration::from_millis(250);
+/// Messages taken into one commit.
+const BATCH: usize = 1024;
+/// A sidecar that is gone this long is reported lost.
+const LOST_AFTER_MS: u64 = 10_000;
+
+/// Why the engine ended before it was asked to.
+#[derive(Debug, Error)]
+pub enum EngineError {
+    /// The store refused a commit; what is on disk is told anew at the next start.
+    #[error("commit: {0}")]
+    Store(#[from] StoreError),
+    /// An event does not fit the log.
+    #[error("log: {0}")]
+    Log(String),
+    /// The task that commits is gone.
+    #[error("the commit did not finish: {0}")]
+    Commit(String),
+}
+
+impl From<BookError> for EngineError {
+    fn from(error: BookError) -> Self {
+        Self::Log(error.to_string())
+    }
+}
+
+/// The task's state.
+#[derive(Debug)]
+pub struct Engine {
+    store: Arc<dyn Store>,
+    mailbox: mpsc::Receiver<Message>,
+    generation: u64,
+    term: u64,
+    book: Book,
+    fleet: Fleet,
+    requests: Requests,
+    seen: Seen,
+    stage: Stage,
+    published: Published,
+}
+
+impl Engine {
+    /// Recovers everything from the store.
+    ///
+    /// # Errors
+    /// If the store cannot be read or its log does not fit together.
+    pub fn start(store: Arc<dyn Store>, version: &str) -> Result<(Self, Handle), StartError> {
+        recover::start(store, version)
+    }
+
+    /// Runs until the drain, commits what is left, and ends.
+    ///
+    /// # Errors
+    /// If a commit fails: the process has to end, for memory is then ahead of the disk.
+    pub async fn run(mut self, mut drain: Drain) -> Result<(), EngineError> {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut messages = Vec::with_capacity(BATCH);
+        loop {
+            let open = tokio::select! {
+                n = self.mailbox.recv_many(&mut messages, BATCH) => n > 0,
+                _ = tick.tick() => true,
+                () = drain.wait() => false,
+            };
+            self.turn(&mut messages, time::now_ms()).await?;
+            if !open {
+                return Ok(());
+            }
+        }
+    }
+
+    /// One turn at a time of the caller's choosing: takes what is in the mailbox, looks, commits. For simulations;
+    /// [`Engine::run`] does the same by the wall clock.
+    ///
+    /// # Errors
+    /// As [`Engine::run`].
+    pub async fn turn_at(&mut self, now_ms: u64) -> Result<(), EngineError> {
+        let mut messages = Vec::new();
+        while let Ok(message) = self.mailbox.try_recv() {
+            messages.push(message);
+        }
+        self.turn(&mut messages, now_ms).await
+    }
+
+    async fn turn(&mut self, messages: &mut Vec<Message>, now_ms: u64) -> Result<(), EngineError> {
+        for message in messages.drain(..) {
+            self.take(message, now_ms)?;
+        }
+        self.look(now_ms)?;
+        self.commit(now_ms).await
+    }
+
+    /// Writes what is staged, then lets it be seen.
+    async fn commit(&mut self, now_ms: u64) -> Result<(), EngineError> {
+        self.fill_batch();
+        if self.stage.is_empty() {
+            self.publish(now_ms);
+            return Ok(());
+        }
+        let stage = self.stage.take();
+        let latches: Vec<String> = stage.rolled_back.clone();
+        let (store, batch) = (self.store.clone(), stage.batch);
+        let started = std::time::Instant::now();
+        let mut write = tokio::task::spawn_blocking(move || store.commit(&batch));
+        let written = tokio::select! {
+            written = &mut write => written,
+            () = tokio::time::sleep(LATCH_AFTER) => {
+                self.published.latch(&latches);
+                write.await
+            }
+        };
+        let written = written.map_err(|error| EngineError::Commit(error.to_string()))?;
+        if let Err(error) = written {
+            self.published.latch(&latches);
+            return Err(error.into());
+        }
+        metrics::histogram!("serinus_commit_seconds").record(started.elapsed().as_secs_f64());
+        self.publish(now_ms);
+        stage.after.into_iter().for_each(|after| after());
+        Ok(())
+    }
+
+    /// Adds what follows from the messages taken: pending cells, sources, bits.
+    fn fill_batch(&mut self) {
+        for (id, run) in &mut self.book.runs {
+            if std::mem::take(&mut run.dirty) || self.stage.touched.contains(id) {
+                self.stage.batch.pending.push((id.clone(), run.pending()));
+            }
+        }
+        self.stage.touched.clear();
+        for (id, finished) in &mut self.book.finished {
+            self.stage.batch.pending.extend(finished.unsaved.take().map(|pending| (id.clone(), pending)));
+        }
+        for incarnation in std::mem::take(&mut self.stage.sources) {
+            self.stage.batch.sources.extend(self.fleet.stored(incarnation));
+        }
+        self.stage.batch.seen = self.seen.take_changed();
+    }
+}

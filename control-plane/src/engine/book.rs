@@ -1,0 +1,142 @@
+//! Models and rollouts as the log made them.
+
+use super::run::Run;
+use serinus_core::ledger::keys::Keys;
+use serinus_core::rollout::{self, Rollout};
+use serinus_proto::{stored::v1 as stored, v1};
+use std::collections::BTreeMap;
+use v1::event::Kind;
+
+/// A model: its stable variant and its rollouts.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Model {
+    pub(super) stable: v1::Variant,
+    /// Of the last change of the model itself.
+    pub(super) revision: u64,
+    /// Of the last event that changed what sidecars get.
+    pub(super) assigned_at: u64,
+    pub(super) active: Option<String>,
+    pub(super) latest: Option<String>,
+}
+
+/// Everything that the log says. Active rollouts are runs, finished ones plain states.
+#[derive(Debug, Default)]
+pub(super) struct Book {
+    pub(super) models: BTreeMap<String, Model>,
+    pub(super) runs: BTreeMap<String, Run>,
+    pub(super) finished: BTreeMap<String, Finished>,
+}
+
+/// A rollout that has ended, with what was measured of it.
+#[derive(Debug)]
+pub(super) struct Finished {
+    pub(super) rollout: Rollout,
+    pub(super) traffic: v1::Traffic,
+    pub(super) decision: Option<v1::Decision>,
+    /// What is kept of its counts, until it is on disk.
+    pub(super) unsaved: Option<stored::Pending>,
+}
+
+impl Finished {
+    /// Takes back the totals that were stored at its end.
+    pub(super) fn restore(&mut self, pending: &stored::Pending) {
+        let mut keys = Keys::default();
+        for of in &pending.keys {
+            keys.absorb(of);
+        }
+        let totals = pending.totals.as_ref().and_then(|totals| totals.traffic).unwrap_or_default();
+        self.traffic = v1::Traffic { exposed_users: keys.exposed(), ..totals };
+    }
+}
+
+/// An event that does not fit what came before it.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BookError {
+    #[error("revision {0}: a rollout was created that cannot be: {1}")]
+    Created(u64, String),
+    #[error("revision {0}: the event belongs to rollout {1}, which was never created")]
+    Unknown(u64, String),
+}
+
+impl Book {
+    /// Follows one event of the log.
+    pub(super) fn apply(&mut self, event: &v1::Event) -> Result<(), BookError> {
+        match &event.kind {
+            Some(Kind::ModelChanged(changed)) => self.model_changed(event, changed),
+            Some(Kind::Created(_)) => self.created(event)?,
+            _ => self.rollout_event(event)?,
+        }
+        Ok(())
+    }
+
+    fn model_changed(&mut self, event: &v1::Event, changed: &v1::ModelChanged) {
+        let model = self.models.entry(event.model.clone()).or_default();
+        model.stable = changed.stable.clone().unwrap_or_default();
+        model.revision = event.revision;
+        model.assigned_at = event.revision;
+    }
+
+    fn created(&mut self, event: &v1::Event) -> Result<(), BookError> {
+        let bad = |why: String| BookError::Created(event.revision, why);
+        let rollout = Rollout::from_created(event).ok_or_else(|| bad("it carries no plan".to_owned()))?;
+        let run = Run::new(rollout).map_err(|error| bad(error.to_string()))?;
+        let model = self.models.entry(event.model.clone()).or_default();
+        model.active = Some(event.rollout.clone());
+        model.latest = Some(event.rollout.clone());
+        self.runs.insert(event.rollout.clone(), run);
+        Ok(())
+    }
+
+    fn rollout_event(&mut self, event: &v1::Event) -> Result<(), BookError> {
+        if let Some(run) = self.runs.get_mut(&event.rollout) {
+            run.apply(event);
+        } else if let Some(finished) = self.finished.get_mut(&event.rollout) {
+            rollout::apply(&mut finished.rollout, event);
+        } else {
+            return Err(BookError::Unknown(event.revision, event.rollout.clone()));
+        }
+        let model = self.models.entry(event.model.clone()).or_default();
+        match &event.kind {
+            Some(Kind::SplitChanged(_)) => model.assigned_at = event.revision,
+            Some(Kind::Promoted(_) | Kind::RolledBack(_)) => {
+                model.assigned_at = event.revision;
+                model.active = None;
+                self.finish(&event.rollout, event.kind.as_ref());
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, id: &str, kind: Option<&Kind>) {
+        let Some(run) = self.runs.remove(id) else { return };
+        let decision = match kind {
+            Some(Kind::Promoted(promoted)) => promoted.decision.clone(),
+            Some(Kind::RolledBack(rolled_back)) => rolled_back.decision.clone(),
+            _ => None,
+        };
+        let traffic = run.activity.traffic(run.keys.exposed());
+        let unsaved = Some(stored::Pending { cells: Vec::new(), labels: Vec::new(), ..run.pending() });
+        self.finished.insert(id.to_owned(), Finished { rollout: run.rollout, traffic, decision, unsaved });
+    }
+
+    /// The active rollout of a model.
+    pub(super) fn active(&self, model: &str) -> Option<&Run> {
+        self.runs.get(self.models.get(model)?.active.as_ref()?)
+    }
+
+    /// Id of the rollout that a name means: an id, or a model with a rollout.
+    pub(super) fn resolve(&self, name: &str) -> Option<String> {
+        if self.runs.contains_key(name) || self.finished.contains_key(name) {
+            return Some(name.to_owned());
+        }
+        let model = self.models.get(name)?;
+        model.active.clone().or_else(|| model.latest.clone())
+    }
+
+    /// The state of a rollout, active or finished.
+    pub(super) fn rollout(&self, id: &str) -> Option<&Rollout> {
+        let run = self.runs.get(id).map(|run| &run.rollout);
+        run.or_else(|| self.finished.get(id).map(|finished| &finished.rollout))
+    }
+}

@@ -1,0 +1,121 @@
+//! Between what is stored and shown and what the decision engine takes and answers.
+
+use serinus_core::ledger::counts::sketch_from_wire;
+use serinus_core::plan;
+use serinus_evidence::{
+    Arm, Assessment, Counts, GuardrailAssessment, LabelSlice, Missing, Pair, RequestSlice, Verdict,
+};
+use serinus_proto::{stored::v1 as stored, v1};
+use std::time::Duration;
+use v1::guardrail::Metric;
+
+/// A stored slice for the engine; the latency of a canary that is warming up is not judged.
+pub(super) fn request_slice(slice: &stored::Slice, warm: bool) -> RequestSlice {
+    RequestSlice {
+        epoch: slice.epoch,
+        seconds: slice.seconds,
+        canary: arm(slice.canary.as_ref(), warm),
+        stable: arm(slice.stable.as_ref(), false),
+    }
+}
+
+fn arm(arm: Option<&stored::Arm>, without_latency: bool) -> Arm {
+    let Some(arm) = arm else { return Arm::default() };
+    let latency = if without_latency {
+        Vec::new()
+    } else {
+        sketch_from_wire(arm.latency.as_ref()).unwrap_or_default().iter().collect()
+    };
+    Arm { requests: arm.requests, errors: arm.errors, latency }
+}
+
+/// A stored label slice for the engine. Scores are summed exactly and rounded once.
+pub(super) fn label_slice(slice: &stored::LabelSlice) -> LabelSlice {
+    let counts = |sum_ppm: u64, n: u64| Counts { x: ((sum_ppm + 500_000) / 1_000_000).min(n), n };
+    LabelSlice {
+        epoch: slice.epoch,
+        seconds: slice.seconds,
+        pair: Pair {
+            canary: counts(slice.canary_sum_ppm, slice.canary_labels),
+            stable: counts(slice.stable_sum_ppm, slice.stable_labels),
+        },
+    }
+}
+
+/// The evidence of every guardrail, as it is shown and stored.
+pub(super) fn guardrails(plan: &v1::Plan, assessment: &Assessment) -> Vec<v1::GuardrailEvidence> {
+    let pairs = plan.guardrails.iter().zip(&assessment.guardrails);
+    pairs.enumerate().map(|(index, (guardrail, of))| evidence(index, guardrail, of)).collect()
+}
+
+fn evidence(index: usize, guardrail: &v1::Guardrail, of: &GuardrailAssessment) -> v1::GuardrailEvidence {
+    let latency = matches!(guardrail.metric, Some(Metric::Latency(_) | Metric::LatencyLimit(_)));
+    let unit = if latency {
+        v1::guardrail_evidence::Unit::Milliseconds
+    } else {
+        v1::guardrail_evidence::Unit::Fraction
+    };
+    v1::GuardrailEvidence {
+        name: name(guardrail, of.quantile),
+        index: u32::try_from(index).unwrap_or(u32::MAX),
+        verdict: verdict(of.verdict).into(),
+        stable_value: of.stable_value,
+        canary_value: of.canary_value,
+        difference: of.difference,
+        lower: of.interval.map(|(lower, _)| lower),
+        upper: of.interval.map(|(_, upper)| upper),
+        limit: of.limit,
+        stable_count: of.n_stable,
+        canary_count: of.n_canary,
+        log_e_rollback: of.log_e_rollback,
+        log_threshold_rollback: of.log_threshold_rollback,
+        log_e_promote: of.log_e_promote,
+        log_threshold_promote: of.log_threshold_promote,
+        phi: of.phi,
+        missing: of.missing.map(|missing| missing.requests),
+        missing_time: of.missing.and_then(missing_time),
+        on_breach: guardrail.on_breach,
+        required: guardrail.required.unwrap_or(true),
+        unit: unit.into(),
+    }
+}
+
+fn missing_time(missing: Missing) -> Option<prost_types::Duration> {
+    let seconds = missing.seconds.filter(|seconds| seconds.is_finite() && *seconds >= 0.0)?;
+    // Beyond a century the number says nothing.
+    Duration::from_secs_f64(seconds.min(3e9)).try_into().ok()
+}
+
+fn verdict(verdict: Verdict) -> v1::Verdict {
+    match verdict {
+        Verdict::Safe => v1::Verdict::Safe,
+        Verdict::Harmful => v1::Verdict::Harmful,
+        Verdict::NeedMore => v1::Verdict::NeedMore,
+        Verdict::NoEvidence => v1::Verdict::NoEvidence,
+    }
+}
+
+/// The name that outcomes for a guardrail use; `None` for metrics without labels.
+pub(super) fn outcome_name(guardrail: &v1::Guardrail) -> Option<&str> {
+    match guardrail.metric.as_ref()? {
+        Metric::Accuracy(_) => Some("accuracy"),
+        Metric::Outcome(labelled) => Some(&labelled.name),
+        _ => None,
+    }
+}
+
+/// What a guardrail is called on the screen.
+fn name(guardrail: &v1::Guardrail, quantile: Option<f64>) -> String {
+    let percent = |q: f64| format!("latency p{}", (q * 1e5).round() / 1e3);
+    match &guardrail.metric {
+        Some(Metric::ErrorRate(_)) => "error rate".to_owned(),
+        Some(Metric::Latency(_)) => quantile.map_or_else(|| "latency".to_owned(), percent),
+        Some(Metric::LatencyLimit(limit)) => {
+            let bound = plan::format_duration(plan::std_duration(limit.limit.as_ref()));
+            format!("{} <= {bound}", percent(limit.quantile))
+        }
+        Some(Metric::Accuracy(_)) => "accuracy".to_owned(),
+        Some(Metric::Outcome(labelled)) => format!("outcome {}", labelled.name),
+        None => String::new(),
+    }
+}

@@ -1,0 +1,243 @@
+//! How the surfaces talk to the engine: commands go through its mailbox, reads come from what it last published.
+
+use super::message::{Message, Reply, Session};
+use crate::store::{Store, StoreError};
+use serinus_core::rollout::Refused;
+use serinus_proto::v1;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use thiserror::Error;
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+/// Everything that can be read, as of the last commit.
+#[derive(Clone, Debug, Default)]
+pub struct Views {
+    /// By id; ids sort by age.
+    pub rollouts: BTreeMap<String, Arc<v1::Rollout>>,
+    /// By name.
+    pub models: BTreeMap<String, Arc<v1::Model>>,
+    /// By name.
+    pub sidecars: BTreeMap<String, Arc<v1::SidecarInfo>>,
+}
+
+impl Views {
+    /// By id, or by model: then the active rollout, else the latest one.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<&Arc<v1::Rollout>> {
+        if let Some(rollout) = self.rollouts.get(name) {
+            return Some(rollout);
+        }
+        let model = self.models.get(name)?;
+        let id = if model.active_rollout.is_empty() { &model.latest_rollout } else { &model.active_rollout };
+        self.rollouts.get(id)
+    }
+}
+
+/// What every sidecar should hold, by model.
+#[derive(Clone, Debug, Default)]
+pub struct Assignments {
+    /// By model; fence and digest are filled in.
+    pub by_model: BTreeMap<String, Arc<v1::Assignment>>,
+}
+
+/// A change asked for by a person or a program.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Start a rollout.
+    Apply(v1::ApplyRequest),
+    /// Pause, resume, approve, reject or roll back.
+    Verb(Verb, v1::CommandRequest),
+    /// To the next step or to the end.
+    Promote(v1::PromoteRequest),
+    /// Change the running split.
+    SetSplit(v1::SetSplitRequest),
+}
+
+/// The commands that carry nothing but themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// Stop the ramp.
+    Pause,
+    /// Go on.
+    Resume,
+    /// Let the step be left.
+    Approve,
+    /// Refuse to.
+    Reject,
+    /// To stable.
+    Rollback,
+}
+
+/// Why a command was not done. Nothing has changed.
+#[derive(Debug, Error)]
+pub enum CommandError {
+    /// The plan or the split has mistakes: INVALID_ARGUMENT with field violations.
+    #[error("{}", list(.0))]
+    Invalid(Vec<v1::Violation>),
+    /// INVALID_ARGUMENT.
+    #[error("request_id is required: send a new UUID with each command, and the same one when you retry it")]
+    RequestIdMissing,
+    /// INVALID_ARGUMENT, reason REQUEST_ID_REUSED.
+    #[error("request_id {0} was used for another command; take a new one")]
+    RequestIdReused(String),
+    /// NOT_FOUND.
+    #[error("there is no {kind} {name:?}; see `serinus {kind} list`")]
+    NotFound {
+        /// "rollout" or "model".
+        kind: &'static str,
+        /// What was asked for.
+        name: String,
+    },
+    /// FAILED_PRECONDITION, reason ROLLOUT_ACTIVE.
+    #[error("rollout {id} of {model} is active; roll it back first, or apply with on_active = supersede")]
+    Active {
+        /// The model.
+        model: String,
+        /// The active rollout.
+        id: String,
+    },
+    /// The state machine refused: ABORTED for a revision mismatch, INVALID_ARGUMENT for bad values, else
+    /// FAILED_PRECONDITION.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// ABORTED.
+    #[error("model {model} is at revision {actual}, not {expected}: read it again and decide anew")]
+    ModelRevision {
+        /// The model.
+        model: String,
+        /// What the command expected.
+        expected: u64,
+        /// What it is.
+        actual: u64,
+    },
+    /// UNAVAILABLE: shutting down, or the store is failing.
+    #[error("the control plane is stopping; retry with the same request_id")]
+    Stopping,
+}
+
+fn list(violations: &[v1::Violation]) -> String {
+    let lines: Vec<String> = violations.iter().map(|v| format!("{}: {}", v.path, v.message)).collect();
+    lines.join("\n")
+}
+
+/// Cheap to clone; one for each surface.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    pub(super) mailbox: mpsc::Sender<Message>,
+    pub(super) views: watch::Receiver<Arc<Views>>,
+    pub(super) revision: watch::Receiver<u64>,
+    pub(super) latches: broadcast::Sender<v1::Latch>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) info: v1::Info,
+}
+
+impl Handle {
+    /// Does a command; the answer comes when it is on disk. `actor` is the name of the caller's token.
+    ///
+    /// # Errors
+    /// See [`CommandError`].
+    pub async fn command(&self, actor: &str, command: Command) -> Result<v1::Rollout, CommandError> {
+        let actor = actor.to_owned();
+        self.ask(|reply| Message::Command { actor, command, reply }).await.ok_or(CommandError::Stopping)?
+    }
+
+    /// Names a model's stable variant.
+    ///
+    /// # Errors
+    /// See [`CommandError`].
+    pub async fn set_stable(&self, actor: &str, request: v1::SetStableRequest) -> Result<v1::Model, CommandError> {
+        let actor = actor.to_owned();
+        self.ask(|reply| Message::SetStable { actor, request, reply }).await.ok_or(CommandError::Stopping)?
+    }
+
+    /// A sidecar's Hello. `None` when the engine is stopping. The issuer number in the welcome is on disk.
+    pub async fn attach(&self, hello: v1::Hello) -> Option<Session> {
+        self.ask(|reply| Message::Attach { hello, reply }).await
+    }
+
+    /// A sidecar's answer to a push.
+    pub async fn acknowledge(&self, session: u64, ack: v1::Ack) {
+        self.tell(Message::Ack { session, ack }).await;
+    }
+
+    /// What happened at a sidecar.
+    pub async fn status(&self, session: u64, status: v1::Status) {
+        self.tell(Message::Status { session, status }).await;
+    }
+
+    /// The stream of a session ended.
+    pub async fn detach(&self, session: u64) {
+        self.tell(Message::Detach { session }).await;
+    }
+
+    /// Takes a report; the answer comes when it is on disk. `None` when the engine is stopping.
+    pub async fn report(&self, report: v1::ReportRequest) -> Option<v1::ReportAck> {
+        self.ask(|reply| Message::Report { report, reply }).await
+    }
+
+    /// Takes outcomes; the statuses, in the same order, come when they are on disk. `None` when the engine is stopping.
+    pub async fn record_outcomes(&self, items: Vec<v1::Outcome>) -> Option<Vec<v1::OutcomeStatus>> {
+        self.ask(|reply| Message::Outcomes { items, reply }).await
+    }
+
+    /// What was last published.
+    #[must_use]
+    pub fn views(&self) -> Arc<Views> {
+        self.views.borrow().clone()
+    }
+
+    /// Changes whenever something that can be read changed.
+    #[must_use]
+    pub fn watch_views(&self) -> watch::Receiver<Arc<Views>> {
+        self.views.clone()
+    }
+
+    /// Revision of the last event on disk.
+    #[must_use]
+    pub fn watch_revision(&self) -> watch::Receiver<u64> {
+        self.revision.clone()
+    }
+
+    /// Pushes a latch to every connected sidecar at once, before anything is on disk: for a rollback whose commit is
+    /// slow.
+    pub fn latch(&self, latch: v1::Latch) {
+        // An error means that no sidecar is connected.
+        let _ = self.latches.send(latch);
+    }
+
+    /// Events after a revision, oldest first, at most `limit`.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn events(&self, after: u64, limit: usize) -> Result<Vec<v1::Event>, StoreError> {
+        let store = self.store.clone();
+        let read = tokio::task::spawn_blocking(move || store.events(after, limit));
+        // A join error is a panic of the read or the end of the runtime.
+        read.await.unwrap_or_else(|error| Err(StoreError::Fatal(format!("read events: {error}"))))
+    }
+
+    /// Oldest revision that is kept; 0 for an empty log.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn oldest_revision(&self) -> Result<u64, StoreError> {
+        self.store.oldest_revision()
+    }
+
+    /// The control plane about itself.
+    #[must_use]
+    pub fn info(&self) -> v1::Info {
+        self.info.clone()
+    }
+
+    async fn ask<T>(&self, message: impl FnOnce(Reply<T>) -> Message) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.mailbox.send(message(reply)).await.ok()?;
+        answer.await.ok()
+    }
+
+    async fn tell(&self, message: Message) {
+        // An error means that the engine is stopping, and everything else with it.
+        let _ = self.mailbox.send(message).await;
+    }
+}

@@ -1,0 +1,87 @@
+//! What goes through the engine's mailbox.
+
+use super::handle::{Assignments, Command, CommandError};
+use serinus_proto::v1;
+use std::sync::Arc;
+use tokio::sync::{broadcast, oneshot, watch};
+
+/// Where an answer goes.
+pub(super) type Reply<T> = oneshot::Sender<T>;
+
+/// One entry of the mailbox.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// A command of a person or a program.
+    Command {
+        /// Who.
+        actor: String,
+        /// What.
+        command: Command,
+        /// Sent after the commit.
+        reply: Reply<Result<v1::Rollout, CommandError>>,
+    },
+    /// A model's stable variant.
+    SetStable {
+        /// Who.
+        actor: String,
+        /// What.
+        request: v1::SetStableRequest,
+        /// Sent after the commit.
+        reply: Reply<Result<v1::Model, CommandError>>,
+    },
+    /// A sidecar connected.
+    Attach {
+        /// Its first message.
+        hello: v1::Hello,
+        /// Sent after its issuer number is on disk.
+        reply: Reply<Session>,
+    },
+    /// A sidecar's answer to a push.
+    Ack {
+        /// Whose.
+        session: u64,
+        /// The answer.
+        ack: v1::Ack,
+    },
+    /// What happened at a sidecar.
+    Status {
+        /// Whose.
+        session: u64,
+        /// What.
+        status: v1::Status,
+    },
+    /// A stream ended.
+    Detach {
+        /// Whose.
+        session: u64,
+    },
+    /// Finished cells.
+    Report {
+        /// The report.
+        report: v1::ReportRequest,
+        /// Sent after the commit.
+        reply: Reply<v1::ReportAck>,
+    },
+    /// Outcomes.
+    Outcomes {
+        /// The outcomes.
+        items: Vec<v1::Outcome>,
+        /// Sent after the commit, in the same order.
+        reply: Reply<Vec<v1::OutcomeStatus>>,
+    },
+}
+
+/// A sidecar's stream, as the engine sees it.
+#[derive(Debug)]
+pub struct Session {
+    /// Number of the stream.
+    pub id: u64,
+    /// The first answer.
+    pub welcome: v1::Welcome,
+    /// What the sidecar should hold; the newest wins.
+    pub assignments: watch::Receiver<Arc<Assignments>>,
+    /// To be sent at once.
+    pub latches: broadcast::Receiver<v1::Latch>,
+    /// Turns true when a newer stream of the same sidecar replaced this one.
+    pub replaced: watch::Receiver<bool>,
+}

@@ -1,0 +1,188 @@
+//! What can be seen from outside: rebuilt after each commit, shared by reference.
+
+use super::fleet::{Sidecar, fence_to_wire};
+use super::handle::{Assignments, Views};
+use super::run::Run;
+use super::{Engine, assign};
+use serinus_common::fence::Fence;
+use serinus_core::rollout;
+use serinus_proto::v1;
+use std::sync::Arc;
+use tokio::sync::{broadcast, watch};
+
+/// The sending ends.
+#[derive(Debug)]
+pub(super) struct Published {
+    views: watch::Sender<Arc<Views>>,
+    assignments: watch::Sender<Arc<Assignments>>,
+    revision: watch::Sender<u64>,
+    latches: broadcast::Sender<v1::Latch>,
+}
+
+impl Published {
+    pub(super) fn new() -> Self {
+        Self {
+            views: watch::Sender::default(),
+            assignments: watch::Sender::default(),
+            revision: watch::Sender::default(),
+            latches: broadcast::Sender::new(256),
+        }
+    }
+
+    pub(super) fn views(&self) -> watch::Receiver<Arc<Views>> {
+        self.views.subscribe()
+    }
+
+    pub(super) fn revision(&self) -> watch::Receiver<u64> {
+        self.revision.subscribe()
+    }
+
+    pub(super) fn assignments(&self) -> watch::Receiver<Arc<Assignments>> {
+        self.assignments.subscribe()
+    }
+
+    pub(super) fn latches(&self) -> broadcast::Receiver<v1::Latch> {
+        self.latches.subscribe()
+    }
+
+    pub(super) fn latch_sender(&self) -> broadcast::Sender<v1::Latch> {
+        self.latches.clone()
+    }
+
+    /// Tells every connected sidecar to stop these rollouts' canaries.
+    pub(super) fn latch(&self, rollouts: &[String]) {
+        for rollout in rollouts {
+            // An error means that no sidecar is connected.
+            let _ = self.latches.send(v1::Latch { rollout: rollout.clone(), variant: String::new() });
+        }
+    }
+}
+
+impl Engine {
+    /// Lets what is on disk be seen.
+    pub(super) fn publish(&mut self, now_ms: u64) {
+        let revision = self.stage.last_revision();
+        let assignments = assign::all(&self.book, self.generation, self.term);
+        self.published.assignments.send_if_modified(|held| {
+            let changed = held.by_model != assignments.by_model;
+            if changed {
+                *held = Arc::new(assignments);
+            }
+            changed
+        });
+        let views = Arc::new(self.views(now_ms));
+        self.published.views.send_replace(views);
+        self.published.revision.send_if_modified(|held| {
+            let changed = *held != revision;
+            *held = revision;
+            changed
+        });
+    }
+
+    fn views(&self, now_ms: u64) -> Views {
+        let mut views = Views::default();
+        let before = self.published.views.borrow().clone();
+        for id in self.book.finished.keys() {
+            let view = match before.rollouts.get(id).filter(|view| is_final(view)) {
+                Some(view) => Some(view.clone()),
+                None => self.rollout_view(id, now_ms).map(Arc::new),
+            };
+            views.rollouts.extend(view.map(|view| (id.clone(), view)));
+        }
+        for id in self.book.runs.keys() {
+            views.rollouts.extend(self.rollout_view(id, now_ms).map(|view| (id.clone(), Arc::new(view))));
+        }
+        for name in self.book.models.keys() {
+            views.models.extend(self.model_view(name).map(|view| (name.clone(), Arc::new(view))));
+        }
+        for (name, sidecar) in &self.fleet.sidecars {
+            views.sidecars.insert(name.clone(), Arc::new(self.sidecar_view(name, sidecar)));
+        }
+        views
+    }
+
+    /// A rollout as everybody sees it.
+    pub(super) fn rollout_view(&self, id: &str, now_ms: u64) -> Option<v1::Rollout> {
+        if let Some(run) = self.book.runs.get(id) {
+            return Some(self.active_view(run, now_ms));
+        }
+        let finished = self.book.finished.get(id)?;
+        let mut view = rollout::view(&finished.rollout);
+        view.fence = Some(fence_to_wire(self.fence(finished.rollout.revision)));
+        view.traffic = Some(finished.traffic);
+        view.decision.clone_from(&finished.decision);
+        Some(view)
+    }
+
+    fn active_view(&self, run: &Run, now_ms: u64) -> v1::Rollout {
+        let mut view = rollout::view(&run.rollout);
+        let model = &run.rollout.model;
+        let assigned = self.book.models.get(model).map_or(0, |model| model.assigned_at);
+        let fence = self.fence(assigned);
+        view.fence = Some(fence_to_wire(fence));
+        view.fleet = Some(self.fleet.view(model, run.cells.names().1, fence));
+        view.traffic = Some(run.activity.traffic(run.keys.exposed()));
+        view.decision = run.facts.as_ref().map(|facts| rollout::decision(&run.rollout, now_ms, facts));
+        let here = run.activity.since_epoch(run.rollout.epoch);
+        let n = here.canary + here.stable;
+        view.achieved_share = (n > 0).then(|| here.canary as f64 / n as f64);
+        view
+    }
+
+    /// A model as everybody sees it.
+    pub(super) fn model_view(&self, name: &str) -> Option<v1::Model> {
+        let model = self.book.models.get(name)?;
+        Some(v1::Model {
+            name: name.to_owned(),
+            stable: Some(model.stable.clone()),
+            revision: model.revision,
+            active_rollout: model.active.clone().unwrap_or_default(),
+            latest_rollout: model.latest.clone().unwrap_or_default(),
+        })
+    }
+
+    fn sidecar_view(&self, name: &str, sidecar: &Sidecar) -> v1::SidecarInfo {
+        let source = self.fleet.sources.get(&sidecar.incarnation);
+        v1::SidecarInfo {
+            sidecar: name.to_owned(),
+            incarnation: sidecar.incarnation,
+            version: sidecar.version.clone(),
+            connected: sidecar.session.is_some(),
+            last_seen: Some(rollout::timestamp(sidecar.last_seen_ms)),
+            models: sidecar.models.iter().map(|model| self.sidecar_model(sidecar, model)).collect(),
+            committed_seq: source.map_or(0, |source| source.taken_seq),
+        }
+    }
+
+    fn sidecar_model(&self, sidecar: &Sidecar, model: &str) -> v1::SidecarModel {
+        let run = self.book.active(model);
+        let wanted = self.fence(self.book.models.get(model).map_or(0, |model| model.assigned_at));
+        let holding = sidecar.holding.get(model).cloned().unwrap_or_default();
+        let canary = run.map_or("", |run| run.cells.names().1);
+        let of = |is_canary: bool| {
+            let here = sidecar.variants.iter().filter(move |variant| variant.model == model);
+            here.filter(move |variant| (variant.variant == canary) == is_canary)
+        };
+        v1::SidecarModel {
+            model: model.to_owned(),
+            rollout: run.map_or_else(String::new, |run| run.rollout.id.clone()),
+            epoch: run.map_or(0, |run| run.rollout.epoch),
+            current: holding.fence >= wanted,
+            rejection: holding.rejection.map_or_else(String::new, |(_, detail)| detail),
+            stable_ready: of(false).any(|variant| variant.ready),
+            canary_ready: of(true).any(|variant| variant.ready),
+            breaker_open: of(true).any(|variant| variant.breaker_open),
+            reverted: of(true).any(|variant| variant.reverted),
+        }
+    }
+
+    /// The fence of what happened at a revision, signed by this term.
+    pub(super) fn fence(&self, revision: u64) -> Fence {
+        Fence { generation: self.generation, term: self.term, revision }
+    }
+
+}
+
+fn is_final(view: &v1::Rollout) -> bool {
+    matches!(view.state(), v1::State::Promoted | v1::State::RolledBack)
+}

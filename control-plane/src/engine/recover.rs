@@ -1,0 +1,113 @@
+//! From disk to a running engine.
+
+use super::book::Book;
+use super::fleet::Fleet;
+use super::handle::Handle;
+use super::publish::Published;
+use super::requests::Requests;
+use super::seen::Seen;
+use super::stage::Stage;
+use super::{ENGINE_VERSION, Engine, time};
+use crate::store::{Loaded, Store, StoreError};
+use serinus_proto::{stored::v1 as stored, v1};
+use std::sync::Arc;
+use thiserror::Error;
+use tokio::sync::mpsc;
+
+/// Messages that wait for the engine; a full mailbox makes callers wait.
+const MAILBOX: usize = 4096;
+
+/// Why the engine cannot start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The store cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The log does not fit together; it was not written by this version of Serinus, or was changed.
+    #[error("the event log does not fit together: {0}; restore a backup, or start with an empty data directory")]
+    Log(String),
+}
+
+pub(super) fn start(store: Arc<dyn Store>, version: &str) -> Result<(Engine, Handle), StartError> {
+    let loaded = store.load()?;
+    let (book, requests) = replay(&loaded)?;
+    let mut fleet = Fleet::default();
+    fleet.restore(&loaded.sources, loaded.meta.last_issuer);
+    let (post, mailbox) = mpsc::channel(MAILBOX);
+    let published = Published::new();
+    let mut engine = Engine {
+        mailbox,
+        generation: loaded.meta.generation,
+        term: loaded.meta.term,
+        book,
+        fleet,
+        requests,
+        seen: Seen::default(),
+        stage: Stage::new(store.last_revision()),
+        published,
+        store: store.clone(),
+    };
+    engine.restore_runs(&loaded)?;
+    engine.publish(time::now_ms());
+    let info = v1::Info {
+        version: version.to_owned(),
+        fence: Some(super::fleet::fence_to_wire(engine.fence(store.last_revision()))),
+        engine_version: ENGINE_VERSION,
+    };
+    let handle = Handle {
+        mailbox: post,
+        views: engine.published.views(),
+        revision: engine.published.revision(),
+        latches: engine.published.latch_sender(),
+        store,
+        info,
+    };
+    Ok((engine, handle))
+}
+
+fn replay(loaded: &Loaded) -> Result<(Book, Requests), StartError> {
+    let mut book = Book::default();
+    let mut requests = Requests::default();
+    for record in &loaded.records {
+        if let Some(event) = &record.event {
+            book.apply(event).map_err(|error| StartError::Log(error.to_string()))?;
+        }
+        requests.follow(record);
+    }
+    Ok((book, requests))
+}
+
+impl Engine {
+    /// Folds every stored slice of the active rollouts, and takes back what was pending.
+    fn restore_runs(&mut self, loaded: &Loaded) -> Result<(), StartError> {
+        let now_ms = time::now_ms();
+        for (id, run) in &mut self.book.runs {
+            for (_, slice) in self.store.slices(id)? {
+                run.restore_slice(&slice);
+            }
+            for (_, slice) in self.store.label_slices(id)? {
+                run.fold_labels(&slice);
+            }
+            if let Some((_, pending)) = loaded.pending.iter().find(|(of, _)| of == id) {
+                run.restore(pending, now_ms);
+            }
+        }
+        for (id, finished) in &mut self.book.finished {
+            finished.unsaved = None;
+            if let Some((_, pending)) = loaded.pending.iter().find(|(of, _)| of == id) {
+                finished.restore(pending);
+            }
+        }
+        Ok(())
+    }
+
+    /// The store's counters as they are now.
+    pub(super) fn meta(&self) -> stored::Meta {
+        stored::Meta {
+            generation: self.generation,
+            term: self.term,
+            last_issuer: self.fleet.last_issuer.into(),
+            schema: crate::store::SCHEMA,
+        }
+    }
+}

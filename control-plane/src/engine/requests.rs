@@ -1,0 +1,75 @@
+//! Which commands were done already, by their request id.
+
+use serinus_common::digest::digest;
+use serinus_proto::stored::v1 as stored;
+use std::collections::BTreeMap;
+
+/// The command behind an id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Done {
+    digest: u64,
+    /// The rollout, or the model, that it was about.
+    pub(super) about: String,
+}
+
+/// Every request id of the log.
+#[derive(Debug, Default)]
+pub(super) struct Requests {
+    done: BTreeMap<String, Done>,
+}
+
+/// What is known of a request id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Known {
+    /// Nothing.
+    New,
+    /// This very command was done.
+    Same(String),
+    /// Another command was.
+    Other,
+}
+
+impl Requests {
+    /// Whether a command was done before.
+    pub(super) fn look_up(&self, id: &str, digest: u64) -> Known {
+        match self.done.get(id) {
+            None => Known::New,
+            Some(done) if done.digest == digest => Known::Same(done.about.clone()),
+            Some(_) => Known::Other,
+        }
+    }
+
+    /// Follows a record of the log.
+    pub(super) fn follow(&mut self, record: &stored::LogRecord) {
+        let Some(event) = record.event.as_ref().filter(|_| !record.request_id.is_empty()) else { return };
+        let about = if event.rollout.is_empty() { &event.model } else { &event.rollout };
+        let done = Done { digest: record.request_digest, about: about.clone() };
+        self.done.entry(record.request_id.clone()).or_insert(done);
+    }
+}
+
+/// Digest of a command's content, by its kind and its encoded form.
+pub(super) fn content(kind: &str, encoded: &[u8]) -> u64 {
+    digest(&[kind.as_bytes(), b"\0", encoded].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serinus_proto::v1;
+
+    #[test]
+    fn the_same_id_with_another_content_is_told() {
+        let mut requests = Requests::default();
+        let event = v1::Event { rollout: "r1".into(), ..v1::Event::default() };
+        requests.follow(&stored::LogRecord {
+            event: Some(event),
+            request_id: "a".into(),
+            request_digest: content("Pause", b"x"),
+            part: 0,
+        });
+        assert_eq!(requests.look_up("a", content("Pause", b"x")), Known::Same("r1".into()));
+        assert_eq!(requests.look_up("a", content("Resume", b"x")), Known::Other);
+        assert_eq!(requests.look_up("b", content("Pause", b"x")), Known::New);
+    }
+}

@@ -1,0 +1,107 @@
+//! What the next commit will hold, and what may happen only after it.
+
+use super::book::{Book, BookError};
+use super::requests::Requests;
+use crate::store::Batch;
+use serinus_core::rollout::timestamp;
+use serinus_proto::{stored::v1 as stored, v1};
+use std::collections::BTreeSet;
+use v1::event::Kind;
+
+/// Something to do once the batch is on disk.
+pub(super) type After = Box<dyn FnOnce() + Send>;
+
+/// Who asked, and why.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Cause {
+    pub(super) actor: String,
+    pub(super) reason: String,
+    /// Request id and digest of the command.
+    pub(super) request: Option<(String, u64)>,
+}
+
+impl Cause {
+    /// The control plane's own decision.
+    pub(super) fn own() -> Self {
+        Self { actor: "serinus".to_owned(), ..Self::default() }
+    }
+}
+
+/// The batch being filled.
+#[derive(Default)]
+pub(super) struct Stage {
+    pub(super) batch: Batch,
+    pub(super) after: Vec<After>,
+    /// Rollouts that this batch rolls back: their latches go out early if the commit is slow.
+    pub(super) rolled_back: Vec<String>,
+    /// Runs whose pending cells have changed.
+    pub(super) touched: BTreeSet<String>,
+    /// Incarnations whose taken sequence number has changed.
+    pub(super) sources: BTreeSet<u64>,
+    last_revision: u64,
+}
+
+impl std::fmt::Debug for Stage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stage").field("batch", &self.batch).field("after", &self.after.len()).finish_non_exhaustive()
+    }
+}
+
+impl Stage {
+    /// After the events up to `last_revision`.
+    pub(super) fn new(last_revision: u64) -> Self {
+        Self { last_revision, ..Self::default() }
+    }
+
+    /// Revision of the last event, staged or on disk.
+    pub(super) fn last_revision(&self) -> u64 {
+        self.last_revision
+    }
+
+    /// Whether nothing waits for a commit.
+    pub(super) fn is_empty(&self) -> bool {
+        let b = &self.batch;
+        let records = b.records.is_empty() && b.slices.is_empty() && b.label_slices.is_empty();
+        let state = b.pending.is_empty() && b.sources.is_empty() && b.seen.is_empty() && b.meta.is_none();
+        records && state && self.after.is_empty() && self.touched.is_empty() && self.sources.is_empty()
+    }
+
+    /// Takes everything out, for the commit.
+    pub(super) fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::new(self.last_revision))
+    }
+
+    /// Gives events their revisions, applies them and puts them into the batch.
+    pub(super) fn emit(
+        &mut self,
+        book: &mut Book,
+        requests: &mut Requests,
+        (rollout, model): (&str, &str),
+        cause: &Cause,
+        kinds: Vec<Kind>,
+        now_ms: u64,
+    ) -> Result<(), BookError> {
+        for (part, kind) in kinds.into_iter().enumerate() {
+            self.last_revision += 1;
+            if matches!(kind, Kind::RolledBack(_)) {
+                self.rolled_back.push(rollout.to_owned());
+            }
+            let event = v1::Event {
+                revision: self.last_revision,
+                time: Some(timestamp(now_ms)),
+                rollout: rollout.to_owned(),
+                model: model.to_owned(),
+                actor: cause.actor.clone(),
+                reason: cause.reason.clone(),
+                kind: Some(kind),
+            };
+            book.apply(&event)?;
+            let (request_id, request_digest) = cause.request.clone().unwrap_or_default();
+            let part = u32::try_from(part).unwrap_or(u32::MAX);
+            let record = stored::LogRecord { event: Some(event), request_id, request_digest, part };
+            requests.follow(&record);
+            self.batch.records.push(record);
+        }
+        Ok(())
+    }
+}

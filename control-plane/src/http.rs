@@ -1,0 +1,106 @@
+//! The HTTP surface: probes and metrics for machines, and a word to people who come with a browser.
+
+use crate::engine::Handle;
+use crate::metrics;
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use metrics_exporter_prometheus::PrometheusHandle;
+use serinus_runtime::shutdown::Drain;
+use std::net::SocketAddr;
+use tokio::net::TcpListener;
+
+/// The version of the text form of metrics.
+const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// What the pages are made of.
+#[derive(Clone)]
+struct Site {
+    handle: Handle,
+    metrics: PrometheusHandle,
+    drain: Drain,
+    grpc: SocketAddr,
+}
+
+/// Serves until the drain, then until every request has been answered. `grpc` is where commands go.
+///
+/// # Errors
+/// If the listener fails.
+pub async fn serve(
+    listener: TcpListener,
+    handle: Handle,
+    grpc: SocketAddr,
+    drain: Drain,
+) -> std::io::Result<()> {
+    let site = Site { handle, metrics: metrics::install(), drain: drain.clone(), grpc };
+    let upkeep = tokio::spawn(upkeep(site.metrics.clone()));
+    let mut stop = drain;
+    let served = axum::serve(listener, router(site)).with_graceful_shutdown(async move {
+        stop.wait().await;
+    });
+    let ended = served.await;
+    upkeep.abort();
+    ended
+}
+
+fn router(site: Site) -> Router {
+    Router::new()
+        .route("/", get(front))
+        .route("/healthz", get(healthy))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(scrape))
+        .with_state(site)
+}
+
+async fn upkeep(metrics: PrometheusHandle) {
+    let mut tick = tokio::time::interval(crate::metrics::UPKEEP);
+    loop {
+        tick.tick().await;
+        metrics.run_upkeep();
+    }
+}
+
+/// Whether the engine still works: it is gone after a failed commit, and then the process ends.
+fn is_alive(site: &Site) -> bool {
+    site.handle.watch_views().has_changed().is_ok()
+}
+
+async fn healthy(State(site): State<Site>) -> impl IntoResponse {
+    match is_alive(&site) {
+        true => (StatusCode::OK, "ok\n"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "the engine has ended\n"),
+    }
+}
+
+async fn ready(State(site): State<Site>) -> impl IntoResponse {
+    match is_alive(&site) && !site.drain.is_draining() {
+        true => (StatusCode::OK, "ready\n"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
+    }
+}
+
+async fn scrape(State(site): State<Site>) -> impl IntoResponse {
+    let revision = *site.handle.watch_revision().borrow();
+    metrics::observe(&site.handle.views(), revision);
+    ([(header::CONTENT_TYPE, METRICS)], site.metrics.render())
+}
+
+async fn front(State(site): State<Site>) -> impl IntoResponse {
+    let version = site.handle.info().version;
+    let grpc = site.grpc;
+    let views = site.handle.views();
+    let mut page = format!(
+        "Serinus control plane {version}\n\nrollouts:  serinus --server http://{grpc} rollout list\n\
+         metrics:   /metrics\nprobes:    /healthz /readyz\n"
+    );
+    for model in views.models.values().filter(|model| !model.active_rollout.is_empty()) {
+        let name = &model.name;
+        page += &format!("watch:     serinus --server http://{grpc} rollout watch {name}\n");
+    }
+    page
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,83 @@
+//! Why the store could not do something.
+
+use std::path::PathBuf;
+use thiserror::Error;
+
+/// Each message says what, where and the way out.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// Another process has the directory.
+    #[error(
+        "{path}: the store is in use by another process; stop it, or give this one a `data_dir` of its own"
+    )]
+    Locked {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The directory cannot be made or read.
+    #[error("{path}: {action}: {source}; check that `data_dir` exists and belongs to this user")]
+    Directory {
+        /// The directory or file.
+        path: PathBuf,
+        /// What was tried.
+        action: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The store is damaged, or its newest part is missing. Serving from it could take back what was acknowledged.
+    #[error(
+        "{path}: {what}. The store is not opened, because acknowledged commands could be missing from it. \
+         Put back a copy of the whole directory; or move it away and start with `--generation {next_generation}`: \
+         rollouts then start over, and sidecars accept the new history as newer than the old one"
+    )]
+    Damaged {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong and where.
+        what: String,
+        /// A generation that no sidecar has seen.
+        next_generation: u64,
+    },
+    /// Written by a newer Serinus.
+    #[error(
+        "{path}: the store has layout {found}, this version knows {known}; start the newer version of Serinus again"
+    )]
+    TooNew {
+        /// The directory.
+        path: PathBuf,
+        /// Its layout.
+        found: u32,
+        /// Ours.
+        known: u32,
+    },
+    /// The batch is not one that the engine may write.
+    #[error("refused batch: {0}")]
+    Refused(String),
+    /// Too little room on the disk; nothing was tried.
+    #[error(
+        "{path}: {available} bytes are free and {reserve} are kept in reserve; free some space on this disk. \
+         Nothing was changed, and rollbacks still reach connected sidecars"
+    )]
+    Full {
+        /// The directory.
+        path: PathBuf,
+        /// Free bytes.
+        available: u64,
+        /// Bytes that have to stay free.
+        reserve: u64,
+    },
+    /// Whether the last write is on disk is not known. The process has to end; the next start reads what is there.
+    #[error(
+        "the store failed and cannot go on: {0}; restart, and look at the disk if it happens again"
+    )]
+    Fatal(String),
+}
+
+impl StoreError {
+    /// Whether the process has to end. A sync that failed must never be tried again: the system may have dropped the
+    /// very pages that it could not write.
+    #[must_use]
+    pub fn is_fatal(&self) -> bool {
+        matches!(self, Self::Fatal(_))
+    }
+}

@@ -1,0 +1,137 @@
+//! A store without a disk, for tests and simulations. What a "disk" holds outlives the store: a store that is opened
+//! again on the same [`Disk`] is one that crashed and came back.
+
+use super::batch::revision;
+use super::{Batch, Loaded, SCHEMA, Store, StoreError};
+use serinus_proto::stored::v1 as stored;
+use serinus_proto::v1;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// What would be on disk. Cheap to clone; all clones are the same disk.
+#[derive(Clone, Debug, Default)]
+pub struct Disk(Arc<Mutex<Content>>);
+
+#[derive(Debug, Default)]
+struct Content {
+    meta: stored::Meta,
+    records: Vec<stored::LogRecord>,
+    slices: BTreeMap<(String, u64), stored::Slice>,
+    label_slices: BTreeMap<(String, u64), stored::LabelSlice>,
+    pending: BTreeMap<String, stored::Pending>,
+    sources: BTreeMap<(String, u64), stored::Source>,
+    seen: BTreeMap<Vec<u8>, Vec<u8>>,
+}
+
+/// A store on such a disk.
+#[derive(Debug)]
+pub struct MemoryStore {
+    disk: Disk,
+}
+
+impl MemoryStore {
+    /// Starts a new term on this disk.
+    #[must_use]
+    pub fn open(disk: Disk) -> Self {
+        {
+            let mut content = disk.content();
+            content.meta.generation = content.meta.generation.max(1);
+            content.meta.term += 1;
+            content.meta.schema = SCHEMA;
+        }
+        Self { disk }
+    }
+}
+
+impl Disk {
+    fn content(&self) -> MutexGuard<'_, Content> {
+        // Nothing panics while holding it; and what a panicking holder left is checked by the reader's assertions.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Content {
+    fn last_revision(&self) -> u64 {
+        let last = self.records.last();
+        last.and_then(|record| revision(record).ok()).unwrap_or(0)
+    }
+
+    fn apply(&mut self, batch: Batch) {
+        self.records.extend(batch.records);
+        let slices = batch.slices.into_iter();
+        self.slices
+            .extend(slices.map(|(rollout, seq, slice)| ((rollout, seq), slice)));
+        let labels = batch.label_slices.into_iter();
+        self.label_slices
+            .extend(labels.map(|(rollout, seq, slice)| ((rollout, seq), slice)));
+        for rollout in &batch.drop_pending {
+            self.pending.remove(rollout);
+        }
+        self.pending.extend(batch.pending);
+        let sources = batch.sources.into_iter();
+        self.sources
+            .extend(sources.map(|s| ((s.sidecar.clone(), s.incarnation), s)));
+        self.seen.extend(batch.seen);
+        if let Some(meta) = batch.meta {
+            self.meta = meta;
+        }
+    }
+}
+
+fn of_rollout<T: Clone>(all: &BTreeMap<(String, u64), T>, rollout: &str) -> Vec<(u64, T)> {
+    let range = all.range((rollout.to_owned(), 0)..=(rollout.to_owned(), u64::MAX));
+    range
+        .map(|((_, seq), slice)| (*seq, slice.clone()))
+        .collect()
+}
+
+impl Store for MemoryStore {
+    fn load(&self) -> Result<Loaded, StoreError> {
+        let content = self.disk.content();
+        Ok(Loaded {
+            meta: content.meta,
+            records: content.records.clone(),
+            sources: content.sources.values().cloned().collect(),
+            pending: content.pending.clone().into_iter().collect(),
+        })
+    }
+
+    fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
+        let mut content = self.disk.content();
+        batch.check(content.last_revision(), &content.meta)?;
+        content.apply(batch.clone());
+        Ok(())
+    }
+
+    fn events(&self, after_revision: u64, limit: usize) -> Result<Vec<v1::Event>, StoreError> {
+        let content = self.disk.content();
+        let events = content
+            .records
+            .iter()
+            .filter_map(|record| record.event.clone());
+        Ok(events
+            .filter(|event| event.revision > after_revision)
+            .take(limit)
+            .collect())
+    }
+
+    fn slices(&self, rollout: &str) -> Result<Vec<(u64, stored::Slice)>, StoreError> {
+        Ok(of_rollout(&self.disk.content().slices, rollout))
+    }
+
+    fn label_slices(&self, rollout: &str) -> Result<Vec<(u64, stored::LabelSlice)>, StoreError> {
+        Ok(of_rollout(&self.disk.content().label_slices, rollout))
+    }
+
+    fn seen(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.disk.content().seen.get(key).cloned())
+    }
+
+    fn oldest_revision(&self) -> Result<u64, StoreError> {
+        self.disk.content().records.first().map_or(Ok(0), revision)
+    }
+
+    fn last_revision(&self) -> u64 {
+        self.disk.content().last_revision()
+    }
+}

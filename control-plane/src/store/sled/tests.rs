@@ -1,0 +1,367 @@
+//! Damage, crashes and full disks.
+
+use super::{Options, SledStore};
+use crate::store::contract::{record, records, slice};
+use crate::store::{Batch, Store, StoreError};
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+fn open(path: &Path) -> Result<SledStore, StoreError> {
+    SledStore::open(&Options::new(path))
+}
+
+/// A copy of a directory as it is now: what a kill leaves.
+fn copy(from: &Path) -> tempfile::TempDir {
+    let to = tempfile::tempdir().unwrap();
+    copy_into(from, to.path());
+    to
+}
+
+fn copy_into(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            fs::create_dir_all(&target).unwrap();
+            copy_into(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+fn refusal(path: &Path) -> String {
+    let error = open(path).unwrap_err();
+    assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+    error.to_string()
+}
+
+#[test]
+fn every_acknowledged_commit_survives_a_kill() {
+    let home = tempfile::tempdir().unwrap();
+    let store = open(home.path()).unwrap();
+    for revision in 1..=40 {
+        let mut batch = records(revision, revision);
+        batch.slices = vec![("r1".into(), revision, slice(revision))];
+        store.commit(&batch).unwrap();
+        if revision % 10 == 0 {
+            let killed = copy(home.path());
+            let again = open(killed.path()).unwrap();
+            assert_eq!(again.last_revision(), revision);
+            assert_eq!(again.slices("r1").unwrap().len() as u64, revision);
+            assert_eq!(again.load().unwrap().meta.term, 2);
+        }
+    }
+}
+
+#[test]
+fn no_blob_files_appear() {
+    let home = tempfile::tempdir().unwrap();
+    let store = open(home.path()).unwrap();
+    for revision in 1..=60 {
+        let large = record(revision, &"x".repeat(60_000));
+        store
+            .commit(&Batch {
+                records: vec![large],
+                ..Batch::default()
+            })
+            .unwrap();
+    }
+    assert_eq!(fs::read_dir(home.path().join("blobs")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_lost_tail_is_told_by_head() {
+    let home = tempfile::tempdir().unwrap();
+    let store = open(home.path()).unwrap();
+    store.commit(&records(1, 5)).unwrap();
+    let old = copy(home.path());
+    store.commit(&records(6, 6)).unwrap();
+    fs::copy(home.path().join("HEAD"), old.path().join("HEAD")).unwrap();
+    let message = refusal(old.path());
+    assert!(
+        message.contains("newest part is lost") && message.contains("event 6"),
+        "{message}"
+    );
+    assert!(message.contains("--generation 2"), "{message}");
+}
+
+#[test]
+fn a_lost_tail_without_events_is_told_too() {
+    let home = tempfile::tempdir().unwrap();
+    let store = open(home.path()).unwrap();
+    store.commit(&records(1, 5)).unwrap();
+    let old = copy(home.path());
+    let slices = vec![("r1".into(), 1, slice(1))];
+    store
+        .commit(&Batch {
+            slices,
+            ..Batch::default()
+        })
+        .unwrap();
+    fs::copy(home.path().join("HEAD"), old.path().join("HEAD")).unwrap();
+    assert!(refusal(old.path()).contains("newest part is lost"));
+}
+
+#[test]
+fn events_beyond_head_are_kept() {
+    let home = tempfile::tempdir().unwrap();
+    let store = open(home.path()).unwrap();
+    store.commit(&records(1, 5)).unwrap();
+    let head = fs::read(home.path().join("HEAD")).unwrap();
+    store.commit(&records(6, 7)).unwrap();
+    let killed = copy(home.path());
+    fs::write(killed.path().join("HEAD"), head).unwrap();
+    assert_eq!(open(killed.path()).unwrap().last_revision(), 7);
+}
+
+#[test]
+fn a_cut_off_or_missing_head_is_refused() {
+    let home = tempfile::tempdir().unwrap();
+    open(home.path()).unwrap().commit(&records(1, 5)).unwrap();
+    let head = fs::read(home.path().join("HEAD")).unwrap();
+    fs::write(home.path().join("HEAD"), &head[..20]).unwrap();
+    assert!(refusal(home.path()).contains("HEAD (20 bytes) is damaged"));
+    fs::remove_file(home.path().join("HEAD")).unwrap();
+    assert!(refusal(home.path()).contains("HEAD is missing"));
+    fs::write(home.path().join("HEAD"), &head).unwrap();
+    assert_eq!(open(home.path()).unwrap().last_revision(), 5);
+}
+
+#[test]
+fn another_history_is_told() {
+    let (home, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    open(home.path()).unwrap().commit(&records(1, 5)).unwrap();
+    let mut different = records(1, 5);
+    different.records[2] = record(3, "another reason");
+    open(other.path()).unwrap().commit(&different).unwrap();
+    fs::copy(home.path().join("HEAD"), other.path().join("HEAD")).unwrap();
+    assert!(refusal(other.path()).contains("event 5 is not the one"));
+}
+
+#[test]
+fn a_flipped_byte_in_a_value_is_told() {
+    let home = tempfile::tempdir().unwrap();
+    open(home.path()).unwrap().commit(&records(1, 20)).unwrap();
+    for (key, what) in [
+        (super::key::event(7), "event 7"),
+        (vec![super::key::META], "the counters"),
+    ] {
+        let broken = copy(home.path());
+        let db = sled::open(broken.path()).unwrap();
+        let piece = [&key[..], &[0, 0]].concat();
+        let mut value = db.get(&piece).unwrap().unwrap().to_vec();
+        value[9] ^= 0x10;
+        db.insert(piece, value).unwrap();
+        db.flush().unwrap();
+        drop(db);
+        let message = refusal(broken.path());
+        assert!(
+            message.contains(what) && message.contains("checksum"),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn a_missing_event_is_told() {
+    let home = tempfile::tempdir().unwrap();
+    open(home.path()).unwrap().commit(&records(1, 20)).unwrap();
+    for (revision, problem) in [
+        (7, "lacks event 7"),
+        (1, "lacks event 1"),
+        (20, "newest part is lost"),
+    ] {
+        let broken = copy(home.path());
+        let db = sled::open(broken.path()).unwrap();
+        db.remove([&super::key::event(revision)[..], &[0, 0]].concat())
+            .unwrap();
+        db.flush().unwrap();
+        drop(db);
+        assert!(refusal(broken.path()).contains(problem), "{revision}");
+    }
+}
+
+/// sled may repair, refuse or panic; what never happens is that something acknowledged is missing or different.
+#[test]
+fn flipped_bytes_in_the_file_never_change_history() {
+    let home = tempfile::tempdir().unwrap();
+    let marker = "a text that is easy to find in the file";
+    let store = open(home.path()).unwrap();
+    for revision in 1..=30 {
+        store
+            .commit(&Batch {
+                records: vec![record(revision, marker)],
+                ..Batch::default()
+            })
+            .unwrap();
+    }
+    let expected = store.load().unwrap().records;
+    drop(store);
+    let clean = fs::read(home.path().join("db")).unwrap();
+    let used = clean.iter().rposition(|&byte| byte != 0).unwrap();
+    let mut refused = 0;
+    for step in 0..24 {
+        let broken = copy(home.path());
+        let mut bytes = clean.clone();
+        bytes[used * step / 24] ^= 0x40;
+        fs::write(broken.path().join("db"), bytes).unwrap();
+        match open(broken.path()) {
+            Ok(store) => assert_eq!(store.load().unwrap().records, expected, "step {step}"),
+            Err(error) => {
+                assert!(
+                    matches!(error, StoreError::Damaged { .. }),
+                    "step {step}: {error}"
+                );
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 0, "no flip hit anything");
+}
+
+#[test]
+fn a_second_process_is_told() {
+    let home = tempfile::tempdir().unwrap();
+    let first = open(home.path()).unwrap();
+    let lock_wait = Duration::ZERO;
+    let second = SledStore::open(&Options {
+        lock_wait,
+        ..Options::new(home.path())
+    });
+    let error = second.unwrap_err();
+    assert!(matches!(error, StoreError::Locked { .. }), "{error}");
+    drop(first);
+    open(home.path()).unwrap();
+}
+
+#[test]
+fn the_lock_of_a_dying_process_is_waited_for() {
+    let home = tempfile::tempdir().unwrap();
+    let first = open(home.path()).unwrap();
+    let started = Instant::now();
+    std::thread::scope(|scope| {
+        let second = scope.spawn(|| {
+            let lock_wait = Duration::from_secs(60);
+            SledStore::open(&Options {
+                lock_wait,
+                ..Options::new(home.path())
+            })
+        });
+        drop(first);
+        second.join().unwrap().unwrap();
+    });
+    assert!(started.elapsed() < Duration::from_secs(60));
+}
+
+#[test]
+fn a_full_disk_is_an_answer_and_not_the_end() {
+    let home = tempfile::tempdir().unwrap();
+    let options = Options {
+        reserve_bytes: u64::MAX,
+        ..Options::new(home.path())
+    };
+    let store = SledStore::open(&options).unwrap();
+    let error = store.commit(&records(1, 1)).unwrap_err();
+    assert!(matches!(error, StoreError::Full { .. }), "{error}");
+    assert_eq!((store.last_revision(), error.is_fatal()), (0, false));
+}
+
+#[test]
+fn a_failed_sync_ends_the_store() {
+    let home = tempfile::tempdir().unwrap();
+    let store = open(home.path()).unwrap();
+    store.commit(&records(1, 1)).unwrap();
+    fs::create_dir(home.path().join("HEAD.new")).unwrap();
+    let error = store.commit(&records(2, 2)).unwrap_err();
+    assert!(
+        error.is_fatal() && error.to_string().contains("HEAD.new"),
+        "{error}"
+    );
+    fs::remove_dir(home.path().join("HEAD.new")).unwrap();
+    let error = store.commit(&records(2, 2)).unwrap_err();
+    assert!(error.is_fatal(), "{error}");
+    assert_eq!(store.last_revision(), 1);
+}
+
+#[test]
+fn a_higher_generation_stays() {
+    let home = tempfile::tempdir().unwrap();
+    let meta = |generation| {
+        let options = Options {
+            generation,
+            ..Options::new(home.path())
+        };
+        let meta = SledStore::open(&options).unwrap().load().unwrap().meta;
+        (meta.generation, meta.term)
+    };
+    assert_eq!(
+        [meta(0), meta(3), meta(2), meta(0)],
+        [(1, 1), (3, 2), (3, 3), (3, 4)]
+    );
+}
+
+#[test]
+fn a_newer_layout_is_not_opened() {
+    let home = tempfile::tempdir().unwrap();
+    let store = open(home.path()).unwrap();
+    let mut meta = store.load().unwrap().meta;
+    meta.schema += 1;
+    let batch = Batch {
+        meta: Some(meta),
+        ..Batch::default()
+    };
+    store.write_batch(&mut store.writer(), &batch).unwrap();
+    drop(store);
+    let error = open(home.path()).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            StoreError::TooNew {
+                found: 2,
+                known: 1,
+                ..
+            }
+        ),
+        "{error}"
+    );
+}
+
+/// `cargo test --release -p serinus-control-plane commit_latency -- --ignored --nocapture`
+#[test]
+#[ignore = "a measurement"]
+fn commit_latency() {
+    let home = tempfile::tempdir_in(std::env::current_dir().unwrap()).unwrap();
+    let store = open(home.path()).unwrap();
+    let measure = |what: &str, batch: &dyn Fn(u64) -> Batch| {
+        let mut times: Vec<Duration> = (1..=400)
+            .map(|seq| {
+                let batch = batch(seq);
+                let started = Instant::now();
+                store.commit(&batch).unwrap();
+                started.elapsed()
+            })
+            .collect();
+        times.sort();
+        println!("{what}: p50 {:?}, p99 {:?}", times[200], times[396]);
+    };
+    let slices = |seq| {
+        (0..10)
+            .map(|r| (format!("rollout-{r}"), seq, slice(seq)))
+            .collect()
+    };
+    measure("10 slices of a kilobyte", &|seq| Batch {
+        slices: slices(seq),
+        ..Batch::default()
+    });
+    measure("one event", &|seq| records(seq, seq));
+    let started = Instant::now();
+    drop(store);
+    let store = open(home.path()).unwrap();
+    println!(
+        "reopen and verify {} events: {:?}",
+        store.last_revision(),
+        started.elapsed()
+    );
+}

@@ -1,0 +1,136 @@
+//! Typed calls to a control plane, with the request ids and revisions that they need.
+
+use anyhow::{Context as _, Result};
+use serinus_proto::v1;
+use serinus_proto::v1::admin_client::AdminClient;
+use serinus_proto::v1::events_client::EventsClient;
+use serinus_proto::v1::outcomes_client::OutcomesClient;
+use serinus_proto::v1::rollouts_client::RolloutsClient;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::eventually::eventually;
+
+static REQUEST: AtomicU64 = AtomicU64::new(0);
+
+/// A new request id.
+#[must_use]
+pub fn request_id() -> String {
+    format!("test-{}-{}", std::process::id(), REQUEST.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A connection that is made anew when the control plane comes back.
+#[derive(Clone, Debug)]
+pub struct Client {
+    channel: Channel,
+}
+
+impl Client {
+    /// For the gRPC address `host:port`.
+    ///
+    /// # Errors
+    /// If that is no address.
+    pub fn new(address: &str) -> Result<Self> {
+        let endpoint = Endpoint::from_shared(format!("http://{address}"))?;
+        let endpoint = endpoint.connect_timeout(Duration::from_secs(2)).timeout(Duration::from_secs(10));
+        Ok(Self { channel: endpoint.connect_lazy() })
+    }
+
+    /// The service of rollouts.
+    #[must_use]
+    pub fn rollouts(&self) -> RolloutsClient<Channel> {
+        RolloutsClient::new(self.channel.clone())
+    }
+
+    /// The service of events.
+    #[must_use]
+    pub fn events(&self) -> EventsClient<Channel> {
+        EventsClient::new(self.channel.clone())
+    }
+
+    /// The control plane about itself.
+    #[must_use]
+    pub fn admin(&self) -> AdminClient<Channel> {
+        AdminClient::new(self.channel.clone())
+    }
+
+    /// The service of outcomes.
+    #[must_use]
+    pub fn outcomes(&self) -> OutcomesClient<Channel> {
+        OutcomesClient::new(self.channel.clone())
+    }
+
+    /// Applies a plan written in YAML.
+    ///
+    /// # Errors
+    /// If the plan has mistakes or is refused.
+    pub async fn apply(&self, plan: &str) -> Result<v1::Rollout> {
+        let plan = serinus_core::plan::parse(plan).map_err(|mistakes| anyhow::anyhow!("{mistakes:?}"))?;
+        let request = v1::ApplyRequest { request_id: request_id(), plan: Some(plan), ..Default::default() };
+        Ok(self.rollouts().apply(request).await?.into_inner())
+    }
+
+    /// A rollout by its id or its model.
+    ///
+    /// # Errors
+    /// If there is none, or nobody answers.
+    pub async fn get(&self, rollout: &str) -> Result<v1::Rollout, tonic::Status> {
+        let request = v1::GetRolloutRequest { rollout: rollout.to_owned() };
+        Ok(self.rollouts().get(request).await?.into_inner())
+    }
+
+    /// A command at the present revision.
+    ///
+    /// # Errors
+    /// If there is no such rollout.
+    pub async fn ask(&self, rollout: &str, reason: &str) -> Result<v1::CommandRequest> {
+        Ok(v1::CommandRequest {
+            rollout: rollout.to_owned(),
+            request_id: request_id(),
+            expected_revision: self.get(rollout).await?.revision,
+            reason: reason.to_owned(),
+            validate_only: false,
+        })
+    }
+
+    /// Waits until a rollout is as `wanted` says. An outage meanwhile is waited out.
+    ///
+    /// # Errors
+    /// If that does not happen within `limit`; the error shows the rollout as it was last.
+    pub async fn until(
+        &self,
+        rollout: &str,
+        what: &str,
+        limit: Duration,
+        wanted: impl Fn(&v1::Rollout) -> bool,
+    ) -> Result<v1::Rollout> {
+        let found = eventually(what, limit, || async {
+            Ok(self.get(rollout).await.ok().filter(|rollout| wanted(rollout)))
+        });
+        match found.await {
+            Ok(rollout) => Ok(rollout),
+            Err(error) => {
+                let last = self.get(rollout).await;
+                Err(error).with_context(|| format!("the rollout was last: {last:#?}"))
+            }
+        }
+    }
+
+    /// Every event after a revision.
+    ///
+    /// # Errors
+    /// If nobody answers.
+    pub async fn events_after(&self, after_revision: u64) -> Result<Vec<v1::Event>> {
+        use v1::watch_events_response::Message;
+        let request = v1::WatchEventsRequest { rollout: String::new(), after_revision, follow: false };
+        let mut stream = self.events().watch(request).await?.into_inner();
+        let mut events = Vec::new();
+        while let Some(response) = stream.message().await? {
+            if let Some(Message::Event(event)) = response.message {
+                events.push(event);
+            }
+        }
+        Ok(events)
+    }
+}

@@ -1,0 +1,159 @@
+//! A control plane, sidecars and model servers on loopback: what a user would run, small.
+
+use crate::client::Client;
+use crate::process::Process;
+use anyhow::{Context as _, Result};
+use std::path::Path;
+use tempfile::TempDir;
+
+/// The model that every test releases.
+pub const MODEL: &str = "digits";
+
+/// Everything that runs.
+#[derive(Debug)]
+pub struct Cluster {
+    /// Databases and state of everything here.
+    pub folder: TempDir,
+    /// `None` while it is killed.
+    pub control_plane: Option<Process>,
+    grpc: String,
+    http: String,
+    /// The sidecars.
+    pub sidecars: Vec<Sidecar>,
+    /// v1.
+    pub stable: Process,
+    /// v2.
+    pub canary: Process,
+}
+
+/// One sidecar; a restarted one keeps its name, ports and state.
+#[derive(Debug)]
+pub struct Sidecar {
+    /// `None` while it is killed.
+    pub process: Option<Process>,
+    /// Its name.
+    pub name: String,
+    /// Where inference calls go.
+    pub inference: String,
+    /// Where outcomes go.
+    pub admin: String,
+}
+
+impl Cluster {
+    /// Starts a control plane, `sidecars` of them, and two echo models.
+    ///
+    /// # Errors
+    /// If any of them does not come up.
+    pub async fn start(sidecars: usize) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let stable = model_server("v1").await?;
+        let canary = model_server("v2").await?;
+        let control_plane = control_plane(folder.path(), "127.0.0.1:0", "127.0.0.1:0").await?;
+        let (grpc, http) = (control_plane.address("grpc")?, control_plane.address("http")?);
+        let mut cluster =
+            Self { folder, control_plane: Some(control_plane), grpc, http, sidecars: Vec::new(), stable, canary };
+        for number in 0..sidecars {
+            let name = format!("sidecar-{number}");
+            let process = cluster.start_sidecar(&name, "127.0.0.1:0", "127.0.0.1:0").await?;
+            let (inference, admin) = (process.address("inference")?, process.address("admin")?);
+            cluster.sidecars.push(Sidecar { process: Some(process), name, inference, admin });
+        }
+        Ok(cluster)
+    }
+
+    /// A client of the control plane, whether it runs or not.
+    ///
+    /// # Errors
+    /// If its address is none.
+    pub fn client(&self) -> Result<Client> {
+        Client::new(&self.grpc)
+    }
+
+    /// Address of the HTTP port.
+    #[must_use]
+    pub fn http(&self) -> &str {
+        &self.http
+    }
+
+    /// Address of the gRPC port.
+    #[must_use]
+    pub fn grpc(&self) -> &str {
+        &self.grpc
+    }
+
+    /// Kills the control plane.
+    ///
+    /// # Errors
+    /// If it is not running.
+    pub async fn kill_control_plane(&mut self) -> Result<()> {
+        self.control_plane.take().context("the control plane is not running")?.kill().await
+    }
+
+    /// Starts it again on the same ports and data.
+    ///
+    /// # Errors
+    /// If it does not come up.
+    pub async fn start_control_plane(&mut self) -> Result<()> {
+        self.control_plane = Some(control_plane(self.folder.path(), &self.grpc, &self.http).await?);
+        Ok(())
+    }
+
+    /// Kills a sidecar.
+    ///
+    /// # Errors
+    /// If it is not running.
+    pub async fn kill_sidecar(&mut self, number: usize) -> Result<()> {
+        self.sidecars[number].process.take().context("the sidecar is not running")?.kill().await
+    }
+
+    /// Starts it again with the same name, ports and state.
+    ///
+    /// # Errors
+    /// If it does not come up.
+    pub async fn restart_sidecar(&mut self, number: usize) -> Result<()> {
+        let (name, inference, admin) = {
+            let of = &self.sidecars[number];
+            (of.name.clone(), of.inference.clone(), of.admin.clone())
+        };
+        let process = self.start_sidecar(&name, &inference, &admin).await?;
+        self.sidecars[number].process = Some(process);
+        Ok(())
+    }
+
+    async fn start_sidecar(&self, name: &str, listen: &str, admin: &str) -> Result<Process> {
+        let state = self.folder.path().join(name);
+        let stable = self.stable.address("listening")?;
+        let text = format!(
+            "name = {name:?}\nlisten = {listen:?}\nadmin = {admin:?}\ncontrol_plane = \"http://{grpc}\"\n\
+             state_dir = {state:?}\n[[model]]\nname = {MODEL:?}\nstable = [\"http://{stable}\"]\n",
+            grpc = self.grpc,
+        );
+        let config = self.folder.path().join(format!("{name}.toml"));
+        std::fs::write(&config, text)?;
+        Process::start("serinus-sidecar", ["--config".as_ref(), config.as_os_str()]).await
+    }
+
+    /// The first lines of a plan from v1 to v2; steps and guardrails follow.
+    ///
+    /// # Errors
+    /// If a model server said no address.
+    pub fn plan(&self, rest: &str) -> Result<String> {
+        Ok(format!(
+            "model: {MODEL}\nstable: {{name: v1, endpoints: [\"http://{}\"]}}\n\
+             canary: {{name: v2, endpoints: [\"http://{}\"]}}\n{rest}",
+            self.stable.address("listening")?,
+            self.canary.address("listening")?,
+        ))
+    }
+}
+
+async fn control_plane(folder: &Path, grpc: &str, http: &str) -> Result<Process> {
+    let data = folder.join("control-plane");
+    let args = ["--listen", grpc, "--http", http, "--data-dir"].map(Into::into);
+    Process::start("serinus-control-plane", args.into_iter().chain([data.into_os_string()])).await
+}
+
+async fn model_server(version: &str) -> Result<Process> {
+    let args = ["model-server", "--model", "echo", "--name", MODEL, "--version", version, "--listen", "127.0.0.1:0"];
+    Process::start("serinus", args).await
+}

@@ -1,0 +1,157 @@
+//! The real engine over a store in memory, in virtual time.
+
+use anyhow::Result;
+use serinus_control_plane::engine::{Command, CommandError, Verb};
+use serinus_control_plane::store::memory::Disk;
+use serinus_proto::v1::{self, State};
+use serinus_tests::world::{Behaviour, World};
+
+const PLAN: &str = r#"
+model: digits
+stable: {name: v1, endpoints: ["http://127.0.0.1:1"]}
+canary: {name: v2, endpoints: ["http://127.0.0.1:2"]}
+steps:
+  - {split: {v2: 0.1, v1: 0.9}, min_duration: 3s}
+  - {split: {v2: 0.5, v1: 0.5}, min_duration: 3s}
+  - {split: {v2: 1.0}, min_duration: 3s}
+bake: {duration: 5s}
+guardrails:
+  - {metric: error_rate, margin: 0.0025}
+  - {metric: latency, ratio: 1.5, slack: 20ms}
+"#;
+
+async fn world(seed: u64) -> Result<World> {
+    World::new(Disk::default(), "digits", 3, seed).await
+}
+
+fn ended(rollout: &v1::Rollout) -> bool {
+    matches!(rollout.state(), State::Promoted | State::RolledBack)
+}
+
+#[tokio::test]
+async fn a_canary_like_stable_is_promoted_step_by_step() -> Result<()> {
+    let mut world = world(1).await?;
+    world.apply(PLAN).await?;
+    assert!(world.run_until(600, ended).await?, "{:#?}", world.rollout()?);
+    assert_eq!(world.rollout()?.state(), State::Promoted, "{:#?}", world.rollout()?);
+    let steps = world.handle.events(0, 1000).await?.into_iter().filter_map(|event| match event.kind {
+        Some(v1::event::Kind::StepEntered(entered)) => Some(entered.step),
+        _ => None,
+    });
+    assert_eq!(steps.collect::<Vec<_>>(), [0, 1, 2]);
+    let views = world.handle.views();
+    assert_eq!(views.models["digits"].stable.as_ref().map(|v| v.name.as_str()), Some("v2"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_canary_that_fails_more_is_rolled_back_with_its_evidence() -> Result<()> {
+    let mut world = world(2).await?;
+    world.canary = Behaviour { error_rate: 0.05, latency_ms: 20.0 };
+    world.apply(PLAN).await?;
+    assert!(world.run_until(300, ended).await?);
+    let rollout = world.rollout()?;
+    assert_eq!((rollout.state(), rollout.cause()), (State::RolledBack, v1::Cause::Guardrail));
+    let decision = rollout.decision.clone().unwrap_or_default();
+    let errors = &decision.guardrails[0];
+    assert_eq!(errors.verdict(), v1::Verdict::Harmful, "{decision:#?}");
+    assert!(errors.log_e_rollback >= errors.log_threshold_rollback || decision.log_e_rollback >= decision.log_threshold);
+    assert!(errors.canary_value > errors.stable_value);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_model_without_traffic_is_never_promoted() -> Result<()> {
+    let mut world = world(3).await?;
+    world.rate = 0;
+    world.apply(&format!("{PLAN}on_no_evidence: {{after: 60s, then: hold}}\n")).await?;
+    world.run(50).await?;
+    assert_eq!(world.rollout()?.step, 0);
+    assert!(world.run_until(30, |rollout| rollout.state() == State::Held).await?);
+    assert_eq!(world.rollout()?.cause(), v1::Cause::NoEvidence);
+    world.run(200).await?;
+    let rollout = world.rollout()?;
+    assert_eq!((rollout.state(), rollout.step), (State::Held, 0));
+    let verdicts = rollout.decision.clone().unwrap_or_default().guardrails;
+    assert!(verdicts.iter().all(|guardrail| guardrail.verdict() == v1::Verdict::NoEvidence));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_crash_changes_nothing() -> Result<()> {
+    let mut steady = world(4).await?;
+    let mut crashing = world(4).await?;
+    for world in [&mut steady, &mut crashing] {
+        world.apply(PLAN).await?;
+    }
+    for second in 0..30 {
+        steady.run(1).await?;
+        crashing.run(1).await?;
+        if second % 3 == 1 {
+            crashing.crash().await?;
+        }
+        let (left, right) = (steady.rollout()?, crashing.rollout()?);
+        let evidence = |rollout: &v1::Rollout| rollout.decision.as_ref().map(|d| (d.slices, d.guardrails.clone()));
+        assert_eq!((left.step, left.epoch, left.state), (right.step, right.epoch, right.state), "second {second}");
+        assert_eq!(evidence(&left), evidence(&right), "second {second}");
+        assert_eq!(
+            left.traffic.map(|t| (t.stable_requests, t.canary_requests, t.canary_errors)),
+            right.traffic.map(|t| (t.stable_requests, t.canary_requests, t.canary_errors)),
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn reports_count_once_whatever_the_network_does() -> Result<()> {
+    let mut world = world(5).await?;
+    world.apply(PLAN).await?;
+    world.run(5).await?;
+    let before = world.rollout()?.traffic.unwrap_or_default();
+    assert_eq!((before.stable_requests, before.canary_requests), world.sent);
+    // Everything again, and one with a gap before it.
+    let incarnation = world.sidecars[0].incarnation;
+    let report = |seq| v1::ReportRequest {
+        sidecar: "sidecar-0".into(),
+        incarnation,
+        seq,
+        finished_before: 0,
+        ..v1::ReportRequest::default()
+    };
+    for seq in 1..=5 {
+        let handle = world.handle.clone();
+        let ack = world.with(async move { handle.report(report(seq)).await }).await?.unwrap_or_default();
+        assert_eq!((ack.committed_seq, ack.resend), (5, false));
+    }
+    let handle = world.handle.clone();
+    let ack = world.with(async move { handle.report(report(9)).await }).await?.unwrap_or_default();
+    assert_eq!((ack.resend, ack.resend_after), (true, 5));
+    let after = world.rollout()?.traffic.unwrap_or_default();
+    assert_eq!((after.stable_requests, after.canary_requests), world.sent);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_request_id_is_done_once_even_over_a_crash() -> Result<()> {
+    let mut world = world(6).await?;
+    world.apply(PLAN).await?;
+    world.run(2).await?;
+    let pause = |reason: &str| {
+        let request = v1::CommandRequest {
+            rollout: "digits".into(),
+            request_id: "pause-1".into(),
+            reason: reason.into(),
+            ..v1::CommandRequest::default()
+        };
+        Command::Verb(Verb::Pause, request)
+    };
+    let first = world.command(pause("lunch")).await??;
+    assert_eq!(first.state(), State::Paused);
+    let revision = *world.handle.watch_revision().borrow();
+    world.crash().await?;
+    let second = world.command(pause("lunch")).await??;
+    assert_eq!((second.state(), *world.handle.watch_revision().borrow()), (State::Paused, revision));
+    let other = world.command(pause("tea")).await?;
+    assert!(matches!(other, Err(CommandError::RequestIdReused(_))), "{other:?}");
+    Ok(())
+}
