@@ -23,7 +23,7 @@ pub use handle::{Assignments, Command, CommandError, Handle, Verb, Views};
 pub use message::Session;
 pub use recover::StartError;
 
-use crate::store::{Store, StoreError};
+use crate::store::{Batch, Store, StoreError};
 use book::{Book, BookError};
 use fleet::Fleet;
 use message::Message;
@@ -33,7 +33,7 @@ use seen::Seen;
 use serinus_runtime::shutdown::Drain;
 use stage::Stage;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use thiserror::Error;
 use tokio::sync::mpsc;
 
@@ -138,28 +138,16 @@ impl Engine {
     /// Writes what is staged, then lets it be seen.
     async fn commit(&mut self, now_ms: u64) -> Result<(), EngineError> {
         self.fill_batch();
-        if self.stage.is_empty() {
-            self.publish(now_ms);
-            return Ok(());
-        }
         let stage = self.stage.take();
-        let latches: Vec<String> = stage.rolled_back.clone();
-        let (store, batch) = (self.store.clone(), stage.batch);
-        let started = std::time::Instant::now();
-        let mut write = tokio::task::spawn_blocking(move || store.commit(&batch));
-        let written = tokio::select! {
-            written = &mut write => written,
-            () = tokio::time::sleep(LATCH_AFTER) => {
-                self.published.latch(&latches);
-                write.await
-            }
-        };
-        let written = written.map_err(|error| EngineError::Commit(error.to_string()))?;
-        if let Err(error) = written {
-            self.published.latch(&latches);
-            return Err(error.into());
+        if !stage.batch.is_empty() {
+            write(
+                self.store.clone(),
+                &self.published,
+                stage.batch,
+                &stage.rolled_back,
+            )
+            .await?;
         }
-        metrics::histogram!("serinus_commit_seconds").record(started.elapsed().as_secs_f64());
         self.publish(now_ms);
         stage.after.into_iter().for_each(|after| after());
         Ok(())
@@ -168,17 +156,47 @@ impl Engine {
     /// Adds what follows from the messages taken: pending cells, sources, bits.
     fn fill_batch(&mut self) {
         for (id, run) in &mut self.book.runs {
-            if std::mem::take(&mut run.dirty) || self.stage.touched.contains(id) {
+            if std::mem::take(&mut run.dirty) {
                 self.stage.batch.pending.push((id.clone(), run.pending()));
             }
         }
-        self.stage.touched.clear();
         for (id, finished) in &mut self.book.finished {
-            self.stage.batch.pending.extend(finished.unsaved.take().map(|pending| (id.clone(), pending)));
+            self.stage
+                .batch
+                .pending
+                .extend(finished.unsaved.take().map(|pending| (id.clone(), pending)));
         }
         for incarnation in std::mem::take(&mut self.stage.sources) {
-            self.stage.batch.sources.extend(self.fleet.stored(incarnation));
+            self.stage
+                .batch
+                .sources
+                .extend(self.fleet.stored(incarnation));
         }
         self.stage.batch.seen = self.seen.take_changed();
     }
+}
+
+/// Puts a batch on disk. Rollbacks whose commit is slow, or fails, reach the sidecars as latches all the same.
+async fn write(
+    store: Arc<dyn Store>,
+    published: &Published,
+    batch: Batch,
+    rolled_back: &[String],
+) -> Result<(), EngineError> {
+    let started = Instant::now();
+    let mut write = tokio::task::spawn_blocking(move || store.commit(&batch));
+    let written = tokio::select! {
+        written = &mut write => written,
+        () = tokio::time::sleep(LATCH_AFTER) => {
+            published.latch(rolled_back);
+            write.await
+        }
+    };
+    let written = written.map_err(|error| EngineError::Commit(error.to_string()))?;
+    if let Err(error) = written {
+        published.latch(rolled_back);
+        return Err(error.into());
+    }
+    metrics::histogram!("serinus_commit_seconds").record(started.elapsed().as_secs_f64());
+    Ok(())
 }

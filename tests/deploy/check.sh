@@ -78,6 +78,9 @@ if [ -x "$bins/serinus-control-plane" ] && [ -x "$bins/serinus-sidecar" ]; then
     sed -i "s#^token_file = .*#token_file = \"$work/kubernetes/secrets/sidecar-token\"#" "$config"
     "$bins/serinus-sidecar" --config "$config" --state-dir "$work/state" --check-config
   done
+  "$bins/serinus-control-plane" --config "$work/configs/kubernetes-control-plane.toml" --print-config >"$work/control-plane.toml"
+  "$bins/serinus-sidecar" --config "$work/configs/kubernetes-sidecar.toml" --print-config >"$work/sidecar.toml"
+  "$venv/bin/python" tests/deploy/docs.py "$work/control-plane.toml" "$work/sidecar.toml"
 else
   say "configurations: not read, since $bins has no programs"
 fi

@@ -55,7 +55,7 @@ def check_references(name, pod, claims):
         for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
             if probe in container:
                 assert container[probe]["httpGet"]["port"] in ports, f"{name}: {probe}"
-    # Kubernetes would set SERINUS_CONTROL_PLANE_PORT, which the program takes for a setting.
+    # Else Kubernetes sets SERINUS_CONTROL_PLANE_PORT and the like, which look like settings of the program.
     assert pod["enableServiceLinks"] is False, f"{name} gets the variables of every service"
 
 

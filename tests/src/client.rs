@@ -17,7 +17,11 @@ static REQUEST: AtomicU64 = AtomicU64::new(0);
 /// A new request id.
 #[must_use]
 pub fn request_id() -> String {
-    format!("test-{}-{}", std::process::id(), REQUEST.fetch_add(1, Ordering::Relaxed))
+    format!(
+        "test-{}-{}",
+        std::process::id(),
+        REQUEST.fetch_add(1, Ordering::Relaxed)
+    )
 }
 
 /// A connection that is made anew when the control plane comes back.
@@ -33,8 +37,12 @@ impl Client {
     /// If that is no address.
     pub fn new(address: &str) -> Result<Self> {
         let endpoint = Endpoint::from_shared(format!("http://{address}"))?;
-        let endpoint = endpoint.connect_timeout(Duration::from_secs(2)).timeout(Duration::from_secs(10));
-        Ok(Self { channel: endpoint.connect_lazy() })
+        let endpoint = endpoint
+            .connect_timeout(Duration::from_secs(2))
+            .timeout(Duration::from_secs(10));
+        Ok(Self {
+            channel: endpoint.connect_lazy(),
+        })
     }
 
     /// The service of rollouts.
@@ -66,8 +74,13 @@ impl Client {
     /// # Errors
     /// If the plan has mistakes or is refused.
     pub async fn apply(&self, plan: &str) -> Result<v1::Rollout> {
-        let plan = serinus_core::plan::parse(plan).map_err(|mistakes| anyhow::anyhow!("{mistakes:?}"))?;
-        let request = v1::ApplyRequest { request_id: request_id(), plan: Some(plan), ..Default::default() };
+        let plan =
+            serinus_core::plan::parse(plan).map_err(|mistakes| anyhow::anyhow!("{mistakes:?}"))?;
+        let request = v1::ApplyRequest {
+            request_id: request_id(),
+            plan: Some(plan),
+            ..Default::default()
+        };
         Ok(self.rollouts().apply(request).await?.into_inner())
     }
 
@@ -76,7 +89,9 @@ impl Client {
     /// # Errors
     /// If there is none, or nobody answers.
     pub async fn get(&self, rollout: &str) -> Result<v1::Rollout, tonic::Status> {
-        let request = v1::GetRolloutRequest { rollout: rollout.to_owned() };
+        let request = v1::GetRolloutRequest {
+            rollout: rollout.to_owned(),
+        };
         Ok(self.rollouts().get(request).await?.into_inner())
     }
 
@@ -106,7 +121,11 @@ impl Client {
         wanted: impl Fn(&v1::Rollout) -> bool,
     ) -> Result<v1::Rollout> {
         let found = eventually(what, limit, || async {
-            Ok(self.get(rollout).await.ok().filter(|rollout| wanted(rollout)))
+            Ok(self
+                .get(rollout)
+                .await
+                .ok()
+                .filter(|rollout| wanted(rollout)))
         });
         match found.await {
             Ok(rollout) => Ok(rollout),
@@ -123,7 +142,11 @@ impl Client {
     /// If nobody answers.
     pub async fn events_after(&self, after_revision: u64) -> Result<Vec<v1::Event>> {
         use v1::watch_events_response::Message;
-        let request = v1::WatchEventsRequest { rollout: String::new(), after_revision, follow: false };
+        let request = v1::WatchEventsRequest {
+            rollout: String::new(),
+            after_revision,
+            follow: false,
+        };
         let mut stream = self.events().watch(request).await?.into_inner();
         let mut events = Vec::new();
         while let Some(response) = stream.message().await? {

@@ -49,14 +49,31 @@ impl Cluster {
         let stable = model_server("v1").await?;
         let canary = model_server("v2").await?;
         let control_plane = control_plane(folder.path(), "127.0.0.1:0", "127.0.0.1:0").await?;
-        let (grpc, http) = (control_plane.address("grpc")?, control_plane.address("http")?);
-        let mut cluster =
-            Self { folder, control_plane: Some(control_plane), grpc, http, sidecars: Vec::new(), stable, canary };
+        let (grpc, http) = (
+            control_plane.address("grpc")?,
+            control_plane.address("http")?,
+        );
+        let mut cluster = Self {
+            folder,
+            control_plane: Some(control_plane),
+            grpc,
+            http,
+            sidecars: Vec::new(),
+            stable,
+            canary,
+        };
         for number in 0..sidecars {
             let name = format!("sidecar-{number}");
-            let process = cluster.start_sidecar(&name, "127.0.0.1:0", "127.0.0.1:0").await?;
+            let process = cluster
+                .start_sidecar(&name, "127.0.0.1:0", "127.0.0.1:0")
+                .await?;
             let (inference, admin) = (process.address("inference")?, process.address("admin")?);
-            cluster.sidecars.push(Sidecar { process: Some(process), name, inference, admin });
+            cluster.sidecars.push(Sidecar {
+                process: Some(process),
+                name,
+                inference,
+                admin,
+            });
         }
         Ok(cluster)
     }
@@ -86,7 +103,11 @@ impl Cluster {
     /// # Errors
     /// If it is not running.
     pub async fn kill_control_plane(&mut self) -> Result<()> {
-        self.control_plane.take().context("the control plane is not running")?.kill().await
+        self.control_plane
+            .take()
+            .context("the control plane is not running")?
+            .kill()
+            .await
     }
 
     /// Starts it again on the same ports and data.
@@ -103,7 +124,12 @@ impl Cluster {
     /// # Errors
     /// If it is not running.
     pub async fn kill_sidecar(&mut self, number: usize) -> Result<()> {
-        self.sidecars[number].process.take().context("the sidecar is not running")?.kill().await
+        self.sidecars[number]
+            .process
+            .take()
+            .context("the sidecar is not running")?
+            .kill()
+            .await
     }
 
     /// Starts it again with the same name, ports and state.
@@ -118,6 +144,14 @@ impl Cluster {
         let process = self.start_sidecar(&name, &inference, &admin).await?;
         self.sidecars[number].process = Some(process);
         Ok(())
+    }
+
+    /// Another model server, to take the place of one that is killed.
+    ///
+    /// # Errors
+    /// If it does not come up.
+    pub async fn spare_model_server(&self) -> Result<Process> {
+        model_server("v2").await
     }
 
     async fn start_sidecar(&self, name: &str, listen: &str, admin: &str) -> Result<Process> {
@@ -150,10 +184,24 @@ impl Cluster {
 async fn control_plane(folder: &Path, grpc: &str, http: &str) -> Result<Process> {
     let data = folder.join("control-plane");
     let args = ["--listen", grpc, "--http", http, "--data-dir"].map(Into::into);
-    Process::start("serinus-control-plane", args.into_iter().chain([data.into_os_string()])).await
+    Process::start(
+        "serinus-control-plane",
+        args.into_iter().chain([data.into_os_string()]),
+    )
+    .await
 }
 
 async fn model_server(version: &str) -> Result<Process> {
-    let args = ["model-server", "--model", "echo", "--name", MODEL, "--version", version, "--listen", "127.0.0.1:0"];
+    let args = [
+        "model-server",
+        "--model",
+        "echo",
+        "--name",
+        MODEL,
+        "--version",
+        version,
+        "--listen",
+        "127.0.0.1:0",
+    ];
     Process::start("serinus", args).await
 }

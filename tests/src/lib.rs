@@ -3,5 +3,6 @@
 pub mod client;
 pub mod cluster;
 pub mod eventually;
+pub mod load;
 pub mod process;
 pub mod world;

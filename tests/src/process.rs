@@ -29,7 +29,9 @@ pub struct Process {
 /// If the variable is not set.
 pub fn binaries() -> Result<PathBuf> {
     let folder = std::env::var_os("SERINUS_BIN_DIR");
-    folder.map(PathBuf::from).context("SERINUS_BIN_DIR names no folder: run ./tests/run")
+    folder
+        .map(PathBuf::from)
+        .context("SERINUS_BIN_DIR names no folder: run ./tests/run")
 }
 
 impl Process {
@@ -37,12 +39,27 @@ impl Process {
     ///
     /// # Errors
     /// If it ends or says nothing for 30 s.
-    pub async fn start<S: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = S>) -> Result<Self> {
+    pub async fn start<S: AsRef<OsStr>>(
+        program: &str,
+        args: impl IntoIterator<Item = S>,
+    ) -> Result<Self> {
         let mut command = Command::new(binaries()?.join(program));
-        command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
-        command.env("SERINUS_LOG", std::env::var("SERINUS_LOG").unwrap_or_else(|_| "warn".into()));
-        let mut child = command.spawn().with_context(|| format!("start {program}"))?;
-        let out = child.stdout.take().context("its standard output is a pipe")?;
+        command
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true);
+        command.env(
+            "SERINUS_LOG",
+            std::env::var("SERINUS_LOG").unwrap_or_else(|_| "warn".into()),
+        );
+        let mut child = command
+            .spawn()
+            .with_context(|| format!("start {program}"))?;
+        let out = child
+            .stdout
+            .take()
+            .context("its standard output is a pipe")?;
         let mut lines = BufReader::new(out).lines();
         let line = timeout(READY, lines.next_line()).await;
         let line = line.with_context(|| format!("{program} was not ready in {READY:?}"))??;
@@ -52,7 +69,10 @@ impl Process {
         };
         // Whatever else it prints must not fill the pipe.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Ok(Self { child, words: words(&line) })
+        Ok(Self {
+            child,
+            words: words(&line),
+        })
     }
 
     /// An address of the ready line.
@@ -60,7 +80,10 @@ impl Process {
     /// # Errors
     /// If the line has no such word.
     pub fn address(&self, word: &str) -> Result<String> {
-        self.words.get(word).cloned().with_context(|| format!("no {word}= in {:?}", self.words))
+        self.words
+            .get(word)
+            .cloned()
+            .with_context(|| format!("no {word}= in {:?}", self.words))
     }
 
     /// Kills it without warning.
@@ -79,8 +102,13 @@ impl Process {
     /// If it does not end in 20 s, or not with 0.
     pub async fn terminate(mut self) -> Result<()> {
         let id = self.child.id().context("it has ended already")?;
-        Command::new("kill").args(["-TERM", &id.to_string()]).status().await?;
-        let status = timeout(END, self.child.wait()).await.context("it did not end when asked")??;
+        Command::new("kill")
+            .args(["-TERM", &id.to_string()])
+            .status()
+            .await?;
+        let status = timeout(END, self.child.wait())
+            .await
+            .context("it did not end when asked")??;
         if !status.success() {
             bail!("ended with {status}");
         }
@@ -97,7 +125,10 @@ impl Process {
 fn words(line: &str) -> BTreeMap<String, String> {
     let mut words: BTreeMap<String, String> = line
         .split_whitespace()
-        .filter_map(|word| word.split_once('=').map(|(k, v)| (k.to_owned(), v.to_owned())))
+        .filter_map(|word| {
+            word.split_once('=')
+                .map(|(k, v)| (k.to_owned(), v.to_owned()))
+        })
         .collect();
     if let Some(address) = line.strip_prefix("listening ") {
         words.insert("listening".to_owned(), address.trim().to_owned());

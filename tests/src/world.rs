@@ -69,7 +69,10 @@ impl World {
     /// If the engine does not start.
     pub async fn new(disk: Disk, model: &str, sidecars: u64, seed: u64) -> Result<Self> {
         let (engine, handle) = Engine::start(Arc::new(MemoryStore::open(disk.clone())), "test")?;
-        let sane = Behaviour { error_rate: 0.005, latency_ms: 20.0 };
+        let sane = Behaviour {
+            error_rate: 0.005,
+            latency_ms: 20.0,
+        };
         let mut world = Self {
             engine: Some(engine),
             handle,
@@ -114,7 +117,8 @@ impl World {
     /// If the engine stopped; the inner one if it refused.
     pub async fn command(&mut self, command: Command) -> Result<Result<v1::Rollout, CommandError>> {
         let handle = self.handle.clone();
-        self.with(async move { handle.command("operator", command).await }).await
+        self.with(async move { handle.command("operator", command).await })
+            .await
     }
 
     /// Applies a plan.
@@ -122,9 +126,14 @@ impl World {
     /// # Errors
     /// If it has mistakes or is refused.
     pub async fn apply(&mut self, plan: &str) -> Result<v1::Rollout> {
-        let plan = serinus_core::plan::parse(plan).map_err(|mistakes| anyhow::anyhow!("{mistakes:?}"))?;
+        let plan =
+            serinus_core::plan::parse(plan).map_err(|mistakes| anyhow::anyhow!("{mistakes:?}"))?;
         let request_id = format!("apply-{}", self.now_ms);
-        let request = v1::ApplyRequest { request_id, plan: Some(plan), ..v1::ApplyRequest::default() };
+        let request = v1::ApplyRequest {
+            request_id,
+            plan: Some(plan),
+            ..v1::ApplyRequest::default()
+        };
         Ok(self.command(Command::Apply(request)).await??)
     }
 
@@ -133,7 +142,11 @@ impl World {
     /// # Errors
     /// If there is none.
     pub fn rollout(&self) -> Result<Arc<v1::Rollout>> {
-        self.handle.views().find(&self.model).cloned().context("no rollout")
+        self.handle
+            .views()
+            .find(&self.model)
+            .cloned()
+            .context("no rollout")
     }
 
     /// Connects every sidecar that is not connected.
@@ -154,7 +167,10 @@ impl World {
                 ..v1::Hello::default()
             };
             let handle = self.handle.clone();
-            let session = self.with(async move { handle.attach(hello).await }).await?.context("stopping")?;
+            let session = self
+                .with(async move { handle.attach(hello).await })
+                .await?
+                .context("stopping")?;
             let of = &mut self.sidecars[number];
             let committed = session.welcome.committed_seq;
             of.unacknowledged.retain(|report| report.seq > committed);
@@ -170,10 +186,13 @@ impl World {
     /// If it does not start.
     pub async fn crash(&mut self) -> Result<()> {
         self.engine = None;
-        let (engine, handle) = Engine::start(Arc::new(MemoryStore::open(self.disk.clone())), "test")?;
+        let (engine, handle) =
+            Engine::start(Arc::new(MemoryStore::open(self.disk.clone())), "test")?;
         self.engine = Some(engine);
         self.handle = handle;
-        self.sidecars.iter_mut().for_each(|sidecar| sidecar.session = None);
+        self.sidecars
+            .iter_mut()
+            .for_each(|sidecar| sidecar.session = None);
         self.attach_all().await?;
         for number in 0..self.sidecars.len() {
             self.resend(number).await?;
@@ -196,7 +215,11 @@ impl World {
     ///
     /// # Errors
     /// If the engine stopped.
-    pub async fn run_until(&mut self, limit: u64, done: impl Fn(&v1::Rollout) -> bool) -> Result<bool> {
+    pub async fn run_until(
+        &mut self,
+        limit: u64,
+        done: impl Fn(&v1::Rollout) -> bool,
+    ) -> Result<bool> {
         for _ in 0..limit {
             self.second().await?;
             if done(&*self.rollout()?) {
@@ -229,9 +252,13 @@ impl World {
     /// Takes the newest assignment, as a sidecar would.
     async fn acknowledge(&mut self, number: usize) -> Result<()> {
         let of = &self.sidecars[number];
-        let Some(session) = &of.session else { return Ok(()) };
+        let Some(session) = &of.session else {
+            return Ok(());
+        };
         let assignments = session.assignments.borrow().clone();
-        let Some(assignment) = assignments.by_model.get(&self.model) else { return Ok(()) };
+        let Some(assignment) = assignments.by_model.get(&self.model) else {
+            return Ok(());
+        };
         if of.acknowledged == assignment.fence {
             return Ok(());
         }
@@ -243,8 +270,12 @@ impl World {
         };
         let (id, fence) = (session.id, assignment.fence);
         let handle = self.handle.clone();
-        let ack = v1::Ack { nonce: 1, results: vec![result] };
-        self.with(async move { handle.acknowledge(id, ack).await }).await?;
+        let ack = v1::Ack {
+            nonce: 1,
+            results: vec![result],
+        };
+        self.with(async move { handle.acknowledge(id, ack).await })
+            .await?;
         self.sidecars[number].acknowledged = fence;
         Ok(())
     }
@@ -256,18 +287,29 @@ impl World {
     pub async fn resend(&mut self, number: usize) -> Result<()> {
         for report in self.sidecars[number].unacknowledged.clone() {
             let handle = self.handle.clone();
-            let ack = self.with(async move { handle.report(report).await }).await?.context("stopping")?;
-            self.sidecars[number].unacknowledged.retain(|report| report.seq > ack.committed_seq);
+            let ack = self
+                .with(async move { handle.report(report).await })
+                .await?
+                .context("stopping")?;
+            self.sidecars[number]
+                .unacknowledged
+                .retain(|report| report.seq > ack.committed_seq);
         }
         Ok(())
     }
 
     fn report(&mut self, number: usize, second: u64, n: u64) -> v1::ReportRequest {
         let of = &self.sidecars[number];
-        let assignments = of.session.as_ref().map(|session| session.assignments.borrow().clone());
+        let assignments = of
+            .session
+            .as_ref()
+            .map(|session| session.assignments.borrow().clone());
         let assignment = assignments.and_then(|all| all.by_model.get(&self.model).cloned());
         let cells = assignment.filter(|of| !of.rollout.is_empty() && !of.rolled_back);
-        let cells = cells.map(|assignment| self.cell(&assignment, second, n)).into_iter().collect();
+        let cells = cells
+            .map(|assignment| self.cell(&assignment, second, n))
+            .into_iter()
+            .collect();
         let of = &mut self.sidecars[number];
         of.seq += 1;
         v1::ReportRequest {
@@ -281,17 +323,35 @@ impl World {
     }
 
     fn cell(&mut self, assignment: &v1::Assignment, second: u64, n: u64) -> v1::Cell {
-        let share = assignment.shares.first().map_or(0.0, |share| f64::from(share.ppm) / 1e6);
+        let share = assignment
+            .shares
+            .first()
+            .map_or(0.0, |share| f64::from(share.ppm) / 1e6);
         let (mut stable, mut canary) = (Counts::default(), Counts::default());
         for _ in 0..n {
             let to_canary = self.random.random_range(0.0..1.0) < share;
-            let (counts, of) = if to_canary { (&mut canary, self.canary) } else { (&mut stable, self.stable) };
+            let (counts, of) = if to_canary {
+                (&mut canary, self.canary)
+            } else {
+                (&mut stable, self.stable)
+            };
             request(&mut self.random, counts, of);
         }
         self.sent = (self.sent.0 + stable.assigned, self.sent.1 + canary.assigned);
-        let names = assignment.variants.iter().map(|variant| variant.name.as_str());
-        let variants = names.zip([&stable, &canary]).map(|(name, counts)| counts.to_wire(name)).collect();
-        v1::Cell { rollout: assignment.rollout.clone(), epoch: assignment.epoch, second, variants }
+        let names = assignment
+            .variants
+            .iter()
+            .map(|variant| variant.name.as_str());
+        let variants = names
+            .zip([&stable, &canary])
+            .map(|(name, counts)| counts.to_wire(name))
+            .collect();
+        v1::Cell {
+            rollout: assignment.rollout.clone(),
+            epoch: assignment.epoch,
+            second,
+            variants,
+        }
     }
 }
 
@@ -299,7 +359,10 @@ fn request(random: &mut StdRng, counts: &mut Counts, of: Behaviour) {
     let failed = random.random_range(0.0..1.0) < of.error_rate;
     let class = if failed { Class::Model } else { Class::Ok };
     // Box and Muller: a standard normal from two uniforms.
-    let (u, v): (f64, f64) = (random.random_range(1e-12..1.0), random.random_range(0.0..1.0));
+    let (u, v): (f64, f64) = (
+        random.random_range(1e-12..1.0),
+        random.random_range(0.0..1.0),
+    );
     let normal = (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos();
     let micros = of.latency_ms * 1000.0 * (0.3 * normal).exp();
     counts.assigned += 1;

@@ -32,30 +32,59 @@ fn ended(rollout: &v1::Rollout) -> bool {
 async fn a_canary_like_stable_is_promoted_step_by_step() -> Result<()> {
     let mut world = world(1).await?;
     world.apply(PLAN).await?;
-    assert!(world.run_until(600, ended).await?, "{:#?}", world.rollout()?);
-    assert_eq!(world.rollout()?.state(), State::Promoted, "{:#?}", world.rollout()?);
-    let steps = world.handle.events(0, 1000).await?.into_iter().filter_map(|event| match event.kind {
-        Some(v1::event::Kind::StepEntered(entered)) => Some(entered.step),
-        _ => None,
-    });
+    assert!(
+        world.run_until(600, ended).await?,
+        "{:#?}",
+        world.rollout()?
+    );
+    assert_eq!(
+        world.rollout()?.state(),
+        State::Promoted,
+        "{:#?}",
+        world.rollout()?
+    );
+    let steps = world
+        .handle
+        .events(0, 1000)
+        .await?
+        .into_iter()
+        .filter_map(|event| match event.kind {
+            Some(v1::event::Kind::StepEntered(entered)) => Some(entered.step),
+            _ => None,
+        });
     assert_eq!(steps.collect::<Vec<_>>(), [0, 1, 2]);
     let views = world.handle.views();
-    assert_eq!(views.models["digits"].stable.as_ref().map(|v| v.name.as_str()), Some("v2"));
+    assert_eq!(
+        views.models["digits"]
+            .stable
+            .as_ref()
+            .map(|v| v.name.as_str()),
+        Some("v2")
+    );
     Ok(())
 }
 
 #[tokio::test]
 async fn a_canary_that_fails_more_is_rolled_back_with_its_evidence() -> Result<()> {
     let mut world = world(2).await?;
-    world.canary = Behaviour { error_rate: 0.05, latency_ms: 20.0 };
+    world.canary = Behaviour {
+        error_rate: 0.05,
+        latency_ms: 20.0,
+    };
     world.apply(PLAN).await?;
     assert!(world.run_until(300, ended).await?);
     let rollout = world.rollout()?;
-    assert_eq!((rollout.state(), rollout.cause()), (State::RolledBack, v1::Cause::Guardrail));
+    assert_eq!(
+        (rollout.state(), rollout.cause()),
+        (State::RolledBack, v1::Cause::Guardrail)
+    );
     let decision = rollout.decision.clone().unwrap_or_default();
     let errors = &decision.guardrails[0];
     assert_eq!(errors.verdict(), v1::Verdict::Harmful, "{decision:#?}");
-    assert!(errors.log_e_rollback >= errors.log_threshold_rollback || decision.log_e_rollback >= decision.log_threshold);
+    assert!(
+        errors.log_e_rollback >= errors.log_threshold_rollback
+            || decision.log_e_rollback >= decision.log_threshold
+    );
     assert!(errors.canary_value > errors.stable_value);
     Ok(())
 }
@@ -64,16 +93,28 @@ async fn a_canary_that_fails_more_is_rolled_back_with_its_evidence() -> Result<(
 async fn a_model_without_traffic_is_never_promoted() -> Result<()> {
     let mut world = world(3).await?;
     world.rate = 0;
-    world.apply(&format!("{PLAN}on_no_evidence: {{after: 60s, then: hold}}\n")).await?;
+    world
+        .apply(&format!(
+            "{PLAN}on_no_evidence: {{after: 60s, then: hold}}\n"
+        ))
+        .await?;
     world.run(50).await?;
     assert_eq!(world.rollout()?.step, 0);
-    assert!(world.run_until(30, |rollout| rollout.state() == State::Held).await?);
+    assert!(
+        world
+            .run_until(30, |rollout| rollout.state() == State::Held)
+            .await?
+    );
     assert_eq!(world.rollout()?.cause(), v1::Cause::NoEvidence);
     world.run(200).await?;
     let rollout = world.rollout()?;
     assert_eq!((rollout.state(), rollout.step), (State::Held, 0));
     let verdicts = rollout.decision.clone().unwrap_or_default().guardrails;
-    assert!(verdicts.iter().all(|guardrail| guardrail.verdict() == v1::Verdict::NoEvidence));
+    assert!(
+        verdicts
+            .iter()
+            .all(|guardrail| guardrail.verdict() == v1::Verdict::NoEvidence)
+    );
     Ok(())
 }
 
@@ -91,12 +132,24 @@ async fn a_crash_changes_nothing() -> Result<()> {
             crashing.crash().await?;
         }
         let (left, right) = (steady.rollout()?, crashing.rollout()?);
-        let evidence = |rollout: &v1::Rollout| rollout.decision.as_ref().map(|d| (d.slices, d.guardrails.clone()));
-        assert_eq!((left.step, left.epoch, left.state), (right.step, right.epoch, right.state), "second {second}");
+        let evidence = |rollout: &v1::Rollout| {
+            rollout
+                .decision
+                .as_ref()
+                .map(|d| (d.slices, d.guardrails.clone()))
+        };
+        assert_eq!(
+            (left.step, left.epoch, left.state),
+            (right.step, right.epoch, right.state),
+            "second {second}"
+        );
         assert_eq!(evidence(&left), evidence(&right), "second {second}");
         assert_eq!(
-            left.traffic.map(|t| (t.stable_requests, t.canary_requests, t.canary_errors)),
-            right.traffic.map(|t| (t.stable_requests, t.canary_requests, t.canary_errors)),
+            left.traffic
+                .map(|t| (t.stable_requests, t.canary_requests, t.canary_errors)),
+            right
+                .traffic
+                .map(|t| (t.stable_requests, t.canary_requests, t.canary_errors)),
         );
     }
     Ok(())
@@ -120,11 +173,17 @@ async fn reports_count_once_whatever_the_network_does() -> Result<()> {
     };
     for seq in 1..=5 {
         let handle = world.handle.clone();
-        let ack = world.with(async move { handle.report(report(seq)).await }).await?.unwrap_or_default();
+        let ack = world
+            .with(async move { handle.report(report(seq)).await })
+            .await?
+            .unwrap_or_default();
         assert_eq!((ack.committed_seq, ack.resend), (5, false));
     }
     let handle = world.handle.clone();
-    let ack = world.with(async move { handle.report(report(9)).await }).await?.unwrap_or_default();
+    let ack = world
+        .with(async move { handle.report(report(9)).await })
+        .await?
+        .unwrap_or_default();
     assert_eq!((ack.resend, ack.resend_after), (true, 5));
     let after = world.rollout()?.traffic.unwrap_or_default();
     assert_eq!((after.stable_requests, after.canary_requests), world.sent);
@@ -150,8 +209,14 @@ async fn a_request_id_is_done_once_even_over_a_crash() -> Result<()> {
     let revision = *world.handle.watch_revision().borrow();
     world.crash().await?;
     let second = world.command(pause("lunch")).await??;
-    assert_eq!((second.state(), *world.handle.watch_revision().borrow()), (State::Paused, revision));
+    assert_eq!(
+        (second.state(), *world.handle.watch_revision().borrow()),
+        (State::Paused, revision)
+    );
     let other = world.command(pause("tea")).await?;
-    assert!(matches!(other, Err(CommandError::RequestIdReused(_))), "{other:?}");
+    assert!(
+        matches!(other, Err(CommandError::RequestIdReused(_))),
+        "{other:?}"
+    );
     Ok(())
 }

@@ -14,9 +14,16 @@ const LIMIT: u64 = 1800;
 
 async fn ends(seed: u64, canary_errors: f64) -> Result<State> {
     let mut world = World::new(Disk::default(), "recommender", 3, seed).await?;
-    world.canary = Behaviour { error_rate: canary_errors, ..world.stable };
+    world.canary = Behaviour {
+        error_rate: canary_errors,
+        ..world.stable
+    };
     world.apply(PLAN).await?;
-    world.run_until(LIMIT, |rollout| matches!(rollout.state(), State::Promoted | State::RolledBack)).await?;
+    world
+        .run_until(LIMIT, |rollout| {
+            matches!(rollout.state(), State::Promoted | State::RolledBack)
+        })
+        .await?;
     Ok(world.rollout()?.state())
 }
 
@@ -24,7 +31,9 @@ async fn ends(seed: u64, canary_errors: f64) -> Result<State> {
 fn count(canary_errors: f64, wanted: State) -> Result<usize> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from) as u64;
     let share = |thread: u64| -> Result<usize> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         let mut good = 0;
         for seed in (1..=RUNS).filter(|seed| seed % threads == thread) {
             good += usize::from(runtime.block_on(ends(seed, canary_errors))? == wanted);
@@ -33,10 +42,14 @@ fn count(canary_errors: f64, wanted: State) -> Result<usize> {
     };
     std::thread::scope(|scope| {
         let share = &share;
-        let workers: Vec<_> = (0..threads).map(|thread| scope.spawn(move || share(thread))).collect();
+        let workers: Vec<_> = (0..threads)
+            .map(|thread| scope.spawn(move || share(thread)))
+            .collect();
         let mut sum = 0;
         for worker in workers {
-            sum += worker.join().map_err(|_| anyhow::anyhow!("a run panicked"))??;
+            sum += worker
+                .join()
+                .map_err(|_| anyhow::anyhow!("a run panicked"))??;
         }
         Ok(sum)
     })

@@ -1,6 +1,6 @@
 //! The Mantel-Haenszel contrast between canary and stable in one slice, section 3 of the design.
 
-use crate::counts::Pair;
+use crate::counts::Sums;
 
 /// Sums over slices of `D = (x_C n_S - x_S n_C) / N`, `U = n_C n_S / N` and the variance of D.
 #[derive(Clone, Copy, Debug, Default)]
@@ -12,19 +12,19 @@ pub(crate) struct Contrast {
 
 impl Contrast {
     /// The contrast of one slice; nothing if a variant has no trials.
-    pub(crate) fn of(pair: Pair) -> Self {
-        if !pair.has_both() {
+    pub(crate) fn of(sums: impl Into<Sums>) -> Self {
+        let sums = sums.into();
+        if !sums.has_both() {
             return Self::default();
         }
-        let (x_canary, n_canary) = (pair.canary.x as f64, pair.canary.n as f64);
-        let (x_stable, n_stable) = (pair.stable.x as f64, pair.stable.n as f64);
-        let n = n_canary + n_stable;
-        let (to_canary, to_stable) = (n_stable / n, n_canary / n);
+        let Sums { canary, stable } = sums;
+        let n = canary.n + stable.n;
+        let (to_canary, to_stable) = (stable.n / n, canary.n / n);
         Self {
-            difference: (x_canary * n_stable - x_stable * n_canary) / n,
-            weight: n_canary * n_stable / n,
-            variance: to_canary * to_canary * pair.canary.variance()
-                + to_stable * to_stable * pair.stable.variance(),
+            difference: (canary.x * stable.n - stable.x * canary.n) / n,
+            weight: canary.n * stable.n / n,
+            variance: to_canary * to_canary * canary.variance()
+                + to_stable * to_stable * stable.variance(),
         }
     }
 

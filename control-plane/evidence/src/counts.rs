@@ -22,12 +22,6 @@ impl Counts {
         (self.n > 0).then(|| self.x as f64 / self.n as f64)
     }
 
-    /// Estimated variance of the number of events, `x (n - x) / (n - 1)`; 0 for fewer than two trials.
-    pub(crate) fn variance(self) -> f64 {
-        let (x, n) = (self.x as f64, self.n as f64);
-        if self.n > 1 { x * (n - x) / (n - 1.0) } else { 0.0 }
-    }
-
     pub(crate) fn add(&mut self, other: Self) {
         self.x = self.x.saturating_add(other.x);
         self.n = self.n.saturating_add(other.n);
@@ -47,8 +41,14 @@ impl Pair {
     /// The counts `x_C` of `n_C` and `x_S` of `n_S`.
     pub fn new(x_canary: u64, n_canary: u64, x_stable: u64, n_stable: u64) -> Self {
         Self {
-            canary: Counts { x: x_canary, n: n_canary },
-            stable: Counts { x: x_stable, n: n_stable },
+            canary: Counts {
+                x: x_canary,
+                n: n_canary,
+            },
+            stable: Counts {
+                x: x_stable,
+                n: n_stable,
+            },
         }
     }
 
@@ -67,6 +67,60 @@ impl Pair {
     }
 }
 
+/// The sum of `n` values that lie in 0..=1. With values 0 and 1 it is a count of events.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Sum {
+    /// Sum of the values.
+    pub x: f64,
+    /// Number of values.
+    pub n: f64,
+}
+
+impl Sum {
+    /// Estimated variance of the sum, `x (n - x) / (n - 1)`; 0 for fewer than two values. It is
+    /// exact for events and an upper bound for other values.
+    pub(crate) fn variance(self) -> f64 {
+        if self.n > 1.0 {
+            self.x * (self.n - self.x) / (self.n - 1.0)
+        } else {
+            0.0
+        }
+    }
+}
+
+impl From<Counts> for Sum {
+    fn from(counts: Counts) -> Self {
+        Self {
+            x: counts.x as f64,
+            n: counts.n as f64,
+        }
+    }
+}
+
+/// Sums of both variants in the same slice.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Sums {
+    /// The variant under test.
+    pub canary: Sum,
+    /// The variant that serves today.
+    pub stable: Sum,
+}
+
+impl Sums {
+    pub(crate) fn has_both(self) -> bool {
+        self.canary.n > 0.0 && self.stable.n > 0.0
+    }
+}
+
+impl From<Pair> for Sums {
+    fn from(pair: Pair) -> Self {
+        Self {
+            canary: pair.canary.into(),
+            stable: pair.stable.into(),
+        }
+    }
+}
+
 /// The requests of one variant in one slice.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Arm {
@@ -74,8 +128,8 @@ pub struct Arm {
     pub requests: u64,
     /// Requests that failed, of any class, before rescue. At most `requests`.
     pub errors: u64,
-    /// Sparse latency histogram `(bucket, count)`: bucket `i` holds `(gamma^(i-1), gamma^i]` microseconds.
-    /// Its total is its own number of trials and may differ from `requests`.
+    /// Sparse latency histogram `(bucket, count)`: bucket `i` holds `(gamma^(i-1), gamma^i]`
+    /// microseconds. Its total is its own number of trials and may differ from `requests`.
     pub latency: Vec<(u16, u64)>,
 }
 
@@ -85,7 +139,10 @@ impl Arm {
         self.requests = self.requests.saturating_add(other.requests);
         self.errors = self.errors.saturating_add(other.errors);
         for &(bucket, count) in &other.latency {
-            match self.latency.binary_search_by_key(&bucket, |&(present, _)| present) {
+            match self
+                .latency
+                .binary_search_by_key(&bucket, |&(present, _)| present)
+            {
                 Ok(at) => self.latency[at].1 = self.latency[at].1.saturating_add(count),
                 Err(at) => self.latency.insert(at, (bucket, count)),
             }
@@ -93,16 +150,23 @@ impl Arm {
     }
 
     pub(crate) fn errors(&self) -> Counts {
-        Counts { x: self.errors, n: self.requests }
+        Counts {
+            x: self.errors,
+            n: self.requests,
+        }
     }
 
     pub(crate) fn is_plausible(&self) -> bool {
-        let timed = self.latency.iter().fold(0u64, |sum, (_, count)| sum.saturating_add(*count));
+        let timed = self
+            .latency
+            .iter()
+            .fold(0u64, |sum, (_, count)| sum.saturating_add(*count));
         self.errors().is_plausible() && timed < IMPLAUSIBLE
     }
 }
 
-/// One slice of requests: the shortest run of closed cells of one epoch that the engine takes at once.
+/// One slice of requests: the shortest run of closed cells of one epoch that the engine takes at
+/// once.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RequestSlice {
     /// The epoch in which the requests were assigned.
@@ -117,7 +181,10 @@ pub struct RequestSlice {
 
 impl RequestSlice {
     pub(crate) fn errors(&self) -> Pair {
-        Pair { canary: self.canary.errors(), stable: self.stable.errors() }
+        Pair {
+            canary: self.canary.errors(),
+            stable: self.stable.errors(),
+        }
     }
 }
 
@@ -138,13 +205,24 @@ mod tests {
     use proptest::prelude::*;
 
     fn arm() -> impl Strategy<Value = Arm> {
-        (0..1000u64, 0..1000u64, prop::collection::vec((0..50u16, 0..9u64), 0..20)).prop_map(
-            |(requests, errors, latency)| {
-                let mut sorted = Arm { requests, errors, latency: Vec::new() };
-                sorted.merge(&Arm { requests: 0, errors: 0, latency });
-                sorted
-            },
+        (
+            0..1000u64,
+            0..1000u64,
+            prop::collection::vec((0..50u16, 0..9u64), 0..20),
         )
+            .prop_map(|(requests, errors, latency)| {
+                let mut sorted = Arm {
+                    requests,
+                    errors,
+                    latency: Vec::new(),
+                };
+                sorted.merge(&Arm {
+                    requests: 0,
+                    errors: 0,
+                    latency,
+                });
+                sorted
+            })
     }
 
     proptest! {
@@ -169,8 +247,21 @@ mod tests {
         assert!(Counts { x: 0, n: 0 }.is_plausible());
         assert!(!Counts { x: 2, n: 1 }.is_plausible());
         assert!(!Counts { x: 0, n: u64::MAX }.is_plausible());
-        assert!(!Counts { x: 0, n: u64::from(u32::MAX) }.is_plausible());
+        assert!(
+            !Counts {
+                x: 0,
+                n: u64::from(u32::MAX)
+            }
+            .is_plausible()
+        );
         let saturated = vec![(1, u64::MAX), (2, u64::MAX)];
-        assert!(!Arm { requests: 1, errors: 0, latency: saturated }.is_plausible());
+        assert!(
+            !Arm {
+                requests: 1,
+                errors: 0,
+                latency: saturated
+            }
+            .is_plausible()
+        );
     }
 }

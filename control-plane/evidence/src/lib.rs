@@ -1,13 +1,14 @@
 //! The decision engine of Serinus: sequential evidence from counts.
 //!
-//! It answers one question per guardrail, at any time and as often as wanted: is the canary proven worse than its
-//! margin (`HARMFUL`), proven not worse than the tolerance of the present step (`SAFE`), or is evidence missing?
-//! Every metric becomes 2x2 counts per slice; every slice yields an e-value that is valid whatever the stable rate
-//! of that slice is; slices multiply. So drift, shared incidents and changing splits cannot inflate it.
+//! It answers one question per guardrail, at any time and as often as wanted: is the canary proven
+//! worse than its margin (`HARMFUL`), proven not worse than the tolerance of the present step
+//! (`SAFE`), or is evidence missing? Every metric becomes 2x2 counts per slice; every slice yields
+//! an e-value that is valid whatever the stable rate of that slice is; slices multiply. So drift,
+//! shared incidents and changing splits cannot inflate it.
 //!
-//! Everything is a pure function of the slices folded so far: no clock, no randomness, no I/O, no hash map.
-//! Logarithms and exponentials come from `libm` and sums have a fixed order, so a replay on any machine gives the
-//! same bits.
+//! Everything is a pure function of the slices folded so far: no clock, no randomness, no I/O, no
+//! hash map. Logarithms and exponentials come from `libm` and sums have a fixed order, so a replay
+//! on any machine gives the same bits.
 //!
 //! ```
 //! use serinus_evidence::{Action, Arm, Engine, Guardrail, Metric, RequestSlice, Settings, Verdict};
@@ -47,13 +48,14 @@ mod monitor;
 pub mod numeric;
 pub mod process;
 mod quantile;
+mod reading;
 mod settings;
 mod shifts;
+mod shown_latency;
 pub mod srm;
 mod stable_rate;
 mod tolerance;
 mod traffic;
-mod verdict;
 pub mod wealth;
 mod weights;
 
@@ -61,6 +63,6 @@ pub use assessment::{
     Assessment, ExtraErrors, GuardrailAssessment, Harm, HarmCause, Missing, QuantileAssessment,
     Verdict,
 };
-pub use counts::{Arm, Counts, LabelSlice, Pair, RequestSlice};
+pub use counts::{Arm, Counts, LabelSlice, Pair, RequestSlice, Sum, Sums};
 pub use engine::Engine;
 pub use settings::{Action, Guardrail, Metric, Settings, SettingsError};

@@ -1,9 +1,11 @@
-//! The e-value of one slice against the null "canary rate = stable rate + margin", section 2 of the design.
+//! The e-value of one slice against the null "canary rate = stable rate + margin", section 2 of the
+//! design.
 //!
-//! It extends the 2x2 e-variable of Turner, Ly and Gruenwald (2024) by an affine margin. For every stable rate its
-//! mean under the null is at most 1, so nothing is assumed about how the stable rate moves between slices.
+//! It extends the 2x2 e-variable of Turner, Ly and Gruenwald (2024) by an affine margin. For every
+//! stable rate its mean under the null is at most 1, so nothing is assumed about how the stable
+//! rate moves between slices.
 
-use crate::counts::{Counts, Pair};
+use crate::counts::{Sum, Sums};
 use crate::logs::{clip_rate, expit, ln, logit};
 
 /// How far the boundary point and the stable alternative stay from 0 and 1.
@@ -31,7 +33,8 @@ impl Null {
     }
 }
 
-/// The boundary point of the null that is hardest to tell from the alternative, and the alternative itself.
+/// The boundary point of the null that is hardest to tell from the alternative, and the alternative
+/// itself.
 struct Bet {
     canary_null: f64,
     canary_alternative: f64,
@@ -40,17 +43,20 @@ struct Bet {
 }
 
 impl Bet {
-    fn new(pair: Pair, margin: f64, alternative: f64, stable_guess: f64) -> Option<Self> {
-        if !pair.has_both() || !(alternative > 0.0 && alternative < 1.0) {
+    fn new(sums: Sums, margin: f64, alternative: f64, stable_guess: f64) -> Option<Self> {
+        let possible = alternative > 0.0 && alternative < 1.0;
+        if !sums.has_both() || !possible {
             return None;
         }
-        let (n_canary, n_stable) = (pair.canary.n as f64, pair.stable.n as f64);
+        let (n_canary, n_stable) = (sums.canary.n, sums.stable.n);
         let share = n_canary / (n_canary + n_stable);
         let lowest = (-margin).max(0.0) + EDGE;
         let highest = (1.0 - margin).min(1.0) - EDGE;
+        if lowest > highest {
+            return None;
+        }
         let guess = share * (alternative - margin) + (1.0 - share) * stable_guess;
-        // Not `clamp`: a margin close to 1 leaves no room between the bounds.
-        let stable_null = guess.max(lowest).min(highest);
+        let stable_null = guess.clamp(lowest, highest);
         let canary_null = stable_null + margin;
         let tilt = (alternative - canary_null) / (canary_null * (1.0 - canary_null));
         let stable_alternative =
@@ -64,56 +70,61 @@ impl Bet {
         })
     }
 
-    fn log_e(&self, pair: Pair) -> f64 {
-        log_likelihood_ratio(pair.canary, self.canary_alternative, self.canary_null)
-            + log_likelihood_ratio(pair.stable, self.stable_alternative, self.stable_null)
+    fn log_e(&self, sums: Sums) -> f64 {
+        log_likelihood_ratio(sums.canary, self.canary_alternative, self.canary_null)
+            + log_likelihood_ratio(sums.stable, self.stable_alternative, self.stable_null)
     }
 }
 
-fn log_likelihood_ratio(counts: Counts, alternative: f64, null: f64) -> f64 {
-    let (x, n) = (counts.x as f64, counts.n as f64);
+fn log_likelihood_ratio(sum: Sum, alternative: f64, null: f64) -> f64 {
+    let Sum { x, n } = sum;
     x * ln(alternative / null) + (n - x) * ln((1.0 - alternative) / (1.0 - null))
 }
 
 /// Log e-value of one slice at the boundary `p_C = p_S + margin`.
 ///
-/// `alternative` is the canary rate bet on: above `stable_guess + margin` it tests [`Null::AtMost`], below it
-/// [`Null::AtLeast`]. Both it and `stable_guess` must be known before the slice. A wrong guess costs power, never
-/// validity. Degenerate inputs give 0 (an e-value of 1).
-pub fn log_e(pair: Pair, margin: f64, alternative: f64, stable_guess: f64) -> f64 {
-    Bet::new(pair, margin, alternative, stable_guess).map_or(0.0, |bet| bet.log_e(pair))
+/// `alternative` is the canary rate bet on: above `stable_guess + margin` it tests
+/// [`Null::AtMost`], below it [`Null::AtLeast`]. Both it and `stable_guess` must be known before
+/// the slice. A wrong guess costs power, never validity. Values between 0 and 1 keep it valid: by
+/// convexity they only lower the mean of the e-value. Degenerate inputs give 0 (an e-value of 1).
+pub fn log_e(sums: impl Into<Sums>, margin: f64, alternative: f64, stable_guess: f64) -> f64 {
+    let sums = sums.into();
+    Bet::new(sums, margin, alternative, stable_guess).map_or(0.0, |bet| bet.log_e(sums))
 }
 
 /// [`log_e`], but 0 where the alternative lies on the null's own side of the boundary.
 ///
-/// That happens when a predicted rate is at the edge of its range, or when a predicted alternative is no better
-/// than the null. The e-value would then prove the opposite of what it is read as.
+/// That happens when a predicted rate is at the edge of its range, or when a predicted alternative
+/// is no better than the null. The e-value would then prove the opposite of what it is read as.
 pub fn log_e_against(
     null: Null,
-    pair: Pair,
+    sums: impl Into<Sums>,
     margin: f64,
     alternative: f64,
     stable_guess: f64,
 ) -> f64 {
-    Bet::new(pair, margin, alternative, stable_guess)
+    let sums = sums.into();
+    Bet::new(sums, margin, alternative, stable_guess)
         .filter(|bet| null.allows(bet.canary_null, alternative))
-        .map_or(0.0, |bet| bet.log_e(pair))
+        .map_or(0.0, |bet| bet.log_e(sums))
 }
 
 /// Log e-value of one variant against an absolute rate `limit` (a service level objective).
 ///
 /// `alternative > limit` tests "the rate is at most `limit`", `alternative < limit` the other way.
-pub fn log_e_limit(counts: Counts, limit: f64, alternative: f64) -> f64 {
-    log_likelihood_ratio(counts, alternative, limit)
+pub fn log_e_limit(sum: impl Into<Sum>, limit: f64, alternative: f64) -> f64 {
+    log_likelihood_ratio(sum.into(), alternative, limit)
 }
 
-/// The alternatives bet on against the boundary rate: its log-odds moved by `sign` times each rollback tilt.
+/// The alternatives bet on against the boundary rate: its log-odds moved by `sign` times each
+/// rollback tilt.
 pub fn rollback_alternatives(boundary: f64, sign: f64) -> [f64; 10] {
     let centre = logit(clip_rate(boundary));
     ROLLBACK_TILTS.map(|tilt| expit(centre + sign * tilt))
 }
 
-/// The alternatives bet on when the canary is expected at `target`: on the way from the boundary and beyond it.
+/// The alternatives bet on when the canary is expected at `target`: on the way from the boundary
+/// and beyond it.
 pub fn promote_alternatives(boundary: f64, target: f64) -> [f64; 3] {
     let centre = logit(clip_rate(boundary));
     let distance = logit(clip_rate(target)) - centre;

@@ -1,7 +1,7 @@
-//! The margin e-process of one comparison: rollback wealth, promotion wealth per tolerance, and the dispersion that
-//! says how much of either to believe.
+//! The margin e-process of one comparison: rollback wealth, promotion wealth per tolerance, and the
+//! dispersion that says how much of either to believe.
 
-use crate::counts::Pair;
+use crate::counts::Sums;
 use crate::dispersion::Dispersion;
 use crate::margin::ROLLBACK_TILTS;
 use crate::wealth::{PlainWealth, RestartWealth, TEMPERING, level_for};
@@ -14,8 +14,8 @@ pub(crate) fn rollback_wealth() -> RestartWealth<10> {
     RestartWealth::new(ROLLBACK_TILTS.map(|tilt| tilt < SMALLEST_UNMUTED))
 }
 
-/// The level at which rollback wealth is read: above the highest it is read at the highest, because muting it would
-/// let a dead canary live for ever.
+/// The level at which rollback wealth is read: above the highest it is read at the highest, because
+/// muting it would let a dead canary live for ever.
 pub(crate) fn rollback_level(phi: f64) -> usize {
     level_for(phi).unwrap_or(TEMPERING.len() - 1)
 }
@@ -40,20 +40,25 @@ impl Process {
         }
     }
 
-    /// Takes one slice: the log e-values of the rollback bets, those of the promotion bets per tolerance index, and
-    /// the counts of the compared events.
-    pub fn fold(&mut self, rollback: &[f64; 10], promote: impl Fn(usize) -> [f64; 3], pair: Pair) {
+    /// Takes one slice: the log e-values of the rollback bets, those of the promotion bets per
+    /// tolerance index, and the compared sums.
+    pub fn fold(
+        &mut self,
+        rollback: &[f64; 10],
+        promote: impl Fn(usize) -> [f64; 3],
+        sums: impl Into<Sums>,
+    ) {
         self.rollback.fold(rollback);
         for (index, wealth) in self.promote.iter_mut().enumerate() {
             wealth.fold(&promote(index));
         }
-        self.dispersion.fold(pair);
+        self.dispersion.fold(sums);
         self.phi = self.dispersion.phi();
     }
 
     /// Takes one slice without betting on it: it only teaches the dispersion.
-    pub fn fold_neutral(&mut self, pair: Pair) {
-        self.fold(&[0.0; 10], |_| [0.0; 3], pair);
+    pub fn fold_neutral(&mut self, sums: impl Into<Sums>) {
+        self.fold(&[0.0; 10], |_| [0.0; 3], sums);
     }
 
     /// Variance inflation, >= 1.
@@ -66,8 +71,8 @@ impl Process {
         self.rollback.log_e(rollback_level(self.phi))
     }
 
-    /// Log wealth against "worse than the tolerance with this index". Negative infinity if there is no such
-    /// tolerance, or if the dispersion is above every tempering level.
+    /// Log wealth against "worse than the tolerance with this index". Negative infinity if there is
+    /// no such tolerance, or if the dispersion is above every tempering level.
     pub fn log_e_promote(&self, tolerance: usize) -> f64 {
         match (self.promote.get(tolerance), level_for(self.phi)) {
             (Some(wealth), Some(level)) => wealth.log_e(level),
@@ -75,7 +80,8 @@ impl Process {
         }
     }
 
-    /// Log wealth of the most successful promotion bet and the variance inflation it was divided by.
+    /// Log wealth of the most successful promotion bet and the variance inflation it was divided
+    /// by.
     pub(crate) fn best_promote(&self, tolerance: usize) -> Option<(f64, f64)> {
         let level = level_for(self.phi)?;
         let wealth = self.promote.get(tolerance)?;
@@ -86,8 +92,10 @@ impl Process {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::counts::Pair;
 
-    /// Total failure after two blips: the dispersion is absurd, and the canary must still be called.
+    /// Total failure after two blips: the dispersion is absurd, and the canary must still be
+    /// called.
     #[test]
     fn dispersion_above_every_level_blocks_promotion_but_not_rollback() {
         let mut process = Process::new(1);
@@ -97,7 +105,8 @@ mod tests {
         }
         assert!(process.phi() > 32.0, "{}", process.phi());
         assert_eq!(process.log_e_promote(0), f64::NEG_INFINITY);
-        assert!(process.log_e_rollback() > 10.0);
+        // 200 slices of 2.5 nats, divided by 32, less the prior of the mixture.
+        assert!((10.0..15.7).contains(&process.log_e_rollback()));
     }
 
     #[test]

@@ -6,7 +6,8 @@ use crate::counts::Counts;
 pub(crate) const DISCOUNT: f64 = 0.99;
 const PRIOR_EVENTS: f64 = 0.5;
 const PRIOR_TRIALS: f64 = 20.0;
-/// Fewer stable trials than this say too little to bet on; a bad first guess could never be won back.
+/// Fewer stable trials than this say too little to bet on; a bad first guess could never be won
+/// back.
 const ENOUGH: u64 = 100;
 
 /// A discounted estimate of the stable rate.
@@ -21,7 +22,11 @@ impl StableRate {
     /// Starts from the stable traffic just before the rollout (zero counts if there is none).
     pub(crate) fn new(baseline: Counts) -> Self {
         let (events, trials) = (baseline.x as f64, baseline.n as f64);
-        Self { events: events + PRIOR_EVENTS, trials: trials + PRIOR_TRIALS, seen: baseline.n }
+        Self {
+            events: events + PRIOR_EVENTS,
+            trials: trials + PRIOR_TRIALS,
+            seen: baseline.n,
+        }
     }
 
     pub(crate) fn fold(&mut self, stable: Counts) {

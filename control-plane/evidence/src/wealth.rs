@@ -1,7 +1,9 @@
-//! Wealth: slice e-values multiplied up, mixed over effect sizes and over the start of a regression.
+//! Wealth: slice e-values multiplied up, mixed over effect sizes and over the start of a
+//! regression.
 //!
-//! Each wealth is kept at several tempering levels (log e divided by a variance inflation), because the level to read
-//! is only known afterwards. Reading any level, chosen from any data, cannot raise the error above alpha.
+//! Each wealth is kept at several tempering levels (log e divided by a variance inflation), because
+//! the level to read is only known afterwards. Reading any level, chosen from any data, cannot
+//! raise the error above alpha.
 
 use crate::logs::{ln, log_add_exp, log_mean_exp};
 
@@ -16,13 +18,19 @@ pub const RESTART_EVERY: u64 = 10;
 
 /// The index of the smallest tempering level at or above `phi`; none above the highest.
 pub fn level_for(phi: f64) -> Option<usize> {
-    TEMPERING.iter().position(|level| *level >= phi * (1.0 - 1e-12))
+    TEMPERING
+        .iter()
+        .position(|level| *level >= phi * (1.0 - 1e-12))
 }
 
 /// Prior weight of "the regression starts at opportunity k", k = 1, 2, ... The weights sum to 1.
 pub fn start_weight(opportunity: u64) -> f64 {
     let k = opportunity as f64;
-    if opportunity <= 1 { 0.5 } else { 0.5 / (k * (k - 1.0)) }
+    if opportunity <= 1 {
+        0.5
+    } else {
+        0.5 / (k * (k - 1.0))
+    }
 }
 
 /// Prior weight not yet bet after opportunity k: the sum of all later start weights.
@@ -30,10 +38,11 @@ pub fn cash_after(opportunity: u64) -> f64 {
     0.5 / opportunity as f64
 }
 
-/// Wealth against "not harmful", a mixture of products started at each restart opportunity, for `J` bets.
+/// Wealth against "not harmful", a mixture of products started at each restart opportunity, for `J`
+/// bets.
 ///
-/// A regression that begins late costs a few nats of prior, instead of first having to win back what was lost while
-/// the canary was healthy.
+/// A regression that begins late costs a few nats of prior, instead of first having to win back
+/// what was lost while the canary was healthy.
 #[derive(Clone, Debug)]
 pub struct RestartWealth<const J: usize> {
     slices: u64,
@@ -46,7 +55,12 @@ impl<const J: usize> RestartWealth<J> {
     /// No slice seen. Bets marked in `muted` stay out during the burn-in.
     pub fn new(muted: [bool; J]) -> Self {
         let log = [[f64::NEG_INFINITY; J]; TEMPERING.len()];
-        Self { slices: 0, opportunities: 0, muted, log }
+        Self {
+            slices: 0,
+            opportunities: 0,
+            muted,
+            log,
+        }
     }
 
     /// Multiplies in the log e-values of one slice, each capped at [`CAP`].
@@ -54,16 +68,25 @@ impl<const J: usize> RestartWealth<J> {
         if self.slices.is_multiple_of(RESTART_EVERY) {
             self.opportunities += 1;
             let weight = ln(start_weight(self.opportunities));
-            self.log.iter_mut().flatten().for_each(|log| *log = log_add_exp(*log, weight));
+            self.log
+                .iter_mut()
+                .flatten()
+                .for_each(|log| *log = log_add_exp(*log, weight));
         }
         self.slices += 1;
         let burning = self.slices <= BURN_IN;
         let mut gain = [0.0; J];
         for ((gain, log_e), muted) in gain.iter_mut().zip(log_e).zip(&self.muted) {
-            *gain = if burning && *muted { 0.0 } else { log_e.min(CAP) };
+            *gain = if burning && *muted {
+                0.0
+            } else {
+                log_e.min(CAP)
+            };
         }
         for (logs, temper) in self.log.iter_mut().zip(TEMPERING) {
-            logs.iter_mut().zip(gain).for_each(|(log, gain)| *log += gain / temper);
+            logs.iter_mut()
+                .zip(gain)
+                .for_each(|(log, gain)| *log += gain / temper);
         }
     }
 
@@ -72,7 +95,10 @@ impl<const J: usize> RestartWealth<J> {
         if self.opportunities == 0 {
             return 0.0;
         }
-        log_add_exp(log_mean_exp(&self.log[level]), ln(cash_after(self.opportunities)))
+        log_add_exp(
+            log_mean_exp(&self.log[level]),
+            ln(cash_after(self.opportunities)),
+        )
     }
 }
 
@@ -84,7 +110,9 @@ pub struct PlainWealth<const J: usize> {
 
 impl<const J: usize> Default for PlainWealth<J> {
     fn default() -> Self {
-        Self { log: [[0.0; J]; TEMPERING.len()] }
+        Self {
+            log: [[0.0; J]; TEMPERING.len()],
+        }
     }
 }
 
@@ -92,7 +120,9 @@ impl<const J: usize> PlainWealth<J> {
     /// Multiplies in the log e-values of one slice, each capped at [`CAP`].
     pub fn fold(&mut self, log_e: &[f64; J]) {
         for (logs, temper) in self.log.iter_mut().zip(TEMPERING) {
-            logs.iter_mut().zip(log_e).for_each(|(log, log_e)| *log += log_e.min(CAP) / temper);
+            logs.iter_mut()
+                .zip(log_e)
+                .for_each(|(log, log_e)| *log += log_e.min(CAP) / temper);
         }
     }
 
@@ -103,7 +133,10 @@ impl<const J: usize> PlainWealth<J> {
 
     /// Log wealth of the most successful bet alone at a tempering level.
     pub fn best(&self, level: usize) -> f64 {
-        self.log[level].iter().copied().fold(f64::NEG_INFINITY, f64::max)
+        self.log[level]
+            .iter()
+            .copied()
+            .fold(f64::NEG_INFINITY, f64::max)
     }
 }
 

@@ -25,8 +25,14 @@ const REVERT_UP_TO: f64 = 0.25;
 pub(super) fn all(book: &Book, generation: u64, term: u64) -> Assignments {
     let mut assignments = Assignments::default();
     for (name, model) in &book.models {
-        let fence = Fence { generation, term, revision: model.assigned_at };
-        assignments.by_model.insert(name.clone(), Arc::new(one(book, name, model, fence)));
+        let fence = Fence {
+            generation,
+            term,
+            revision: model.assigned_at,
+        };
+        assignments
+            .by_model
+            .insert(name.clone(), Arc::new(one(book, name, model, fence)));
     }
     assignments
 }
@@ -43,7 +49,11 @@ fn one(book: &Book, name: &str, model: &Model, fence: Fence) -> v1::Assignment {
 }
 
 fn idle(book: &Book, model: &Model) -> v1::Assignment {
-    let latest = model.latest.as_ref().and_then(|id| book.finished.get(id)).map(|f| &f.rollout);
+    let latest = model
+        .latest
+        .as_ref()
+        .and_then(|id| book.finished.get(id))
+        .map(|f| &f.rollout);
     let rolled_back = latest.filter(|rollout| rollout.state == v1::State::RolledBack);
     v1::Assignment {
         variants: vec![model.stable.clone()],
@@ -64,7 +74,11 @@ fn active(rollout: &Rollout) -> v1::Assignment {
     let canary_ppm: u32 = shares.iter().map(|share| share.ppm).sum();
     let leased = canary_ppm > 0;
     let revert = f64::from(canary_ppm) / 1e6 <= REVERT_UP_TO;
-    let on_expiry = if revert { OnExpiry::Revert } else { OnExpiry::Keep };
+    let on_expiry = if revert {
+        OnExpiry::Revert
+    } else {
+        OnExpiry::Keep
+    };
     v1::Assignment {
         rollout: rollout.id.clone(),
         epoch: rollout.epoch,
@@ -77,7 +91,12 @@ fn active(rollout: &Rollout) -> v1::Assignment {
         failure: plan.failure,
         allow_override_header: plan.allow_override_header,
         ceiling_ppm: view::ceiling(plan).get(),
-        outcomes: plan.guardrails.iter().filter_map(outcome_name).map(str::to_owned).collect(),
+        outcomes: plan
+            .guardrails
+            .iter()
+            .filter_map(outcome_name)
+            .map(str::to_owned)
+            .collect(),
         ..v1::Assignment::default()
     }
 }
@@ -89,11 +108,21 @@ fn shares(rollout: &Rollout) -> Vec<v1::Share> {
         .map(|owned| v1::Share {
             variant: owned.variant.clone(),
             ppm: owned.size(),
-            ranges: owned.ranges.iter().map(|r| v1::BucketRange { start: r.start, end: r.end }).collect(),
+            ranges: owned
+                .ranges
+                .iter()
+                .map(|r| v1::BucketRange {
+                    start: r.start,
+                    end: r.end,
+                })
+                .collect(),
         })
         .collect()
 }
 
 fn proto(duration: Duration) -> prost_types::Duration {
-    prost_types::Duration { seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX), nanos: 0 }
+    prost_types::Duration {
+        seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
+        nanos: 0,
+    }
 }

@@ -44,8 +44,15 @@ impl Finished {
         for of in &pending.keys {
             keys.absorb(of);
         }
-        let totals = pending.totals.as_ref().and_then(|totals| totals.traffic).unwrap_or_default();
-        self.traffic = v1::Traffic { exposed_users: keys.exposed(), ..totals };
+        let totals = pending
+            .totals
+            .as_ref()
+            .and_then(|totals| totals.traffic)
+            .unwrap_or_default();
+        self.traffic = v1::Traffic {
+            exposed_users: keys.exposed(),
+            ..totals
+        };
     }
 }
 
@@ -78,7 +85,8 @@ impl Book {
 
     fn created(&mut self, event: &v1::Event) -> Result<(), BookError> {
         let bad = |why: String| BookError::Created(event.revision, why);
-        let rollout = Rollout::from_created(event).ok_or_else(|| bad("it carries no plan".to_owned()))?;
+        let rollout =
+            Rollout::from_created(event).ok_or_else(|| bad("it carries no plan".to_owned()))?;
         let run = Run::new(rollout).map_err(|error| bad(error.to_string()))?;
         let model = self.models.entry(event.model.clone()).or_default();
         model.active = Some(event.rollout.clone());
@@ -109,15 +117,29 @@ impl Book {
     }
 
     fn finish(&mut self, id: &str, kind: Option<&Kind>) {
-        let Some(run) = self.runs.remove(id) else { return };
+        let Some(run) = self.runs.remove(id) else {
+            return;
+        };
         let decision = match kind {
             Some(Kind::Promoted(promoted)) => promoted.decision.clone(),
             Some(Kind::RolledBack(rolled_back)) => rolled_back.decision.clone(),
             _ => None,
         };
         let traffic = run.activity.traffic(run.keys.exposed());
-        let unsaved = Some(stored::Pending { cells: Vec::new(), labels: Vec::new(), ..run.pending() });
-        self.finished.insert(id.to_owned(), Finished { rollout: run.rollout, traffic, decision, unsaved });
+        let unsaved = Some(stored::Pending {
+            cells: Vec::new(),
+            labels: Vec::new(),
+            ..run.pending()
+        });
+        self.finished.insert(
+            id.to_owned(),
+            Finished {
+                rollout: run.rollout,
+                traffic,
+                decision,
+                unsaved,
+            },
+        );
     }
 
     /// The active rollout of a model.

@@ -54,21 +54,57 @@ impl Desk<'_> {
                     Verb::Reject => CommandKind::Reject,
                     Verb::Rollback => CommandKind::Rollback,
                 };
-                let ask = Ask::new(&request.rollout, &request.request_id, request.validate_only, kind);
+                let ask = Ask::new(
+                    &request.rollout,
+                    &request.request_id,
+                    request.validate_only,
+                    kind,
+                );
                 let content = requests::content(&format!("{verb:?}"), &request.encode_to_vec());
-                self.change(actor, ask, content, request.expected_revision, &request.reason)
+                self.change(
+                    actor,
+                    ask,
+                    content,
+                    request.expected_revision,
+                    &request.reason,
+                )
             }
             Command::Promote(request) => {
                 let kind = CommandKind::Promote { all: request.all };
-                let ask = Ask::new(&request.rollout, &request.request_id, request.validate_only, kind);
+                let ask = Ask::new(
+                    &request.rollout,
+                    &request.request_id,
+                    request.validate_only,
+                    kind,
+                );
                 let content = requests::content("Promote", &request.encode_to_vec());
-                self.change(actor, ask, content, request.expected_revision, &request.reason)
+                self.change(
+                    actor,
+                    ask,
+                    content,
+                    request.expected_revision,
+                    &request.reason,
+                )
             }
             Command::SetSplit(request) => {
-                let kind = CommandKind::SetSplit { split: request.split.clone(), force: request.force };
-                let ask = Ask::new(&request.rollout, &request.request_id, request.validate_only, kind);
+                let kind = CommandKind::SetSplit {
+                    split: request.split.clone(),
+                    force: request.force,
+                };
+                let ask = Ask::new(
+                    &request.rollout,
+                    &request.request_id,
+                    request.validate_only,
+                    kind,
+                );
                 let content = requests::content("SetSplit", &request.encode_to_vec());
-                self.change(actor, ask, content, request.expected_revision, &request.reason)
+                self.change(
+                    actor,
+                    ask,
+                    content,
+                    request.expected_revision,
+                    &request.reason,
+                )
             }
         }
     }
@@ -80,13 +116,20 @@ impl Desk<'_> {
         }
         let plan = self.complete(request.plan.clone().unwrap_or_default())?;
         let model = plan.model.clone();
-        let active = self.book.active(&model).map(|run| (run.rollout.id.clone(), run.rollout.plan == plan));
+        let active = self
+            .book
+            .active(&model)
+            .map(|run| (run.rollout.id.clone(), run.rollout.plan == plan));
         if let Some((id, true)) = active {
             return Ok(Outcome::Rollout(id));
         }
         let supersede = request.on_active() == v1::apply_request::OnActive::Supersede;
         if let Some((id, _)) = active.as_ref().filter(|_| !supersede) {
-            return Err(CommandError::Active { model, id: id.clone() }.into());
+            return Err(CommandError::Active {
+                model,
+                id: id.clone(),
+            }
+            .into());
         }
         let id = Uuid::now_v7().to_string();
         let cause = Cause {
@@ -96,7 +139,13 @@ impl Desk<'_> {
         };
         let kinds = rollout::create(&plan);
         if request.validate_only {
-            return Ok(Outcome::WouldBe(Box::new(would_be(&id, &model, &cause, self.now_ms, kinds))));
+            return Ok(Outcome::WouldBe(Box::new(would_be(
+                &id,
+                &model,
+                &cause,
+                self.now_ms,
+                kinds,
+            ))));
         }
         if let Some((old, _)) = active {
             self.supersede(&old, &model, &cause, &id)?;
@@ -113,10 +162,21 @@ impl Desk<'_> {
     }
 
     fn supersede(&mut self, old: &str, model: &str, cause: &Cause, by: &str) -> Result<(), Stop> {
-        let Some(run) = self.book.runs.get(old) else { return Ok(()) };
+        let Some(run) = self.book.runs.get(old) else {
+            return Ok(());
+        };
         let kinds = rollout::supersede(&run.rollout);
         let reason = format!("superseded by {by}");
-        self.emit(old, model, &Cause { reason, request: None, ..cause.clone() }, kinds)
+        self.emit(
+            old,
+            model,
+            &Cause {
+                reason,
+                request: None,
+                ..cause.clone()
+            },
+            kinds,
+        )
     }
 
     /// The first plan of a model, or one with other addresses, says what its stable is.
@@ -125,8 +185,18 @@ impl Desk<'_> {
         if known == plan.stable.as_ref() {
             return Ok(());
         }
-        let changed = v1::ModelChanged { stable: plan.stable.clone() };
-        self.emit("", model, &Cause { request: None, ..cause.clone() }, vec![Kind::ModelChanged(changed)])
+        let changed = v1::ModelChanged {
+            stable: plan.stable.clone(),
+        };
+        self.emit(
+            "",
+            model,
+            &Cause {
+                request: None,
+                ..cause.clone()
+            },
+            vec![Kind::ModelChanged(changed)],
+        )
     }
 
     fn change(
@@ -140,10 +210,17 @@ impl Desk<'_> {
         if let Some(done) = self.known(ask.request_id, content, ask.validate_only)? {
             return Ok(Outcome::Rollout(done));
         }
-        let not_found = || CommandError::NotFound { kind: "rollout", name: ask.rollout.to_owned() };
+        let not_found = || CommandError::NotFound {
+            kind: "rollout",
+            name: ask.rollout.to_owned(),
+        };
         let id = self.book.resolve(ask.rollout).ok_or_else(not_found)?;
         let rollout = self.book.rollout(&id).ok_or_else(not_found)?;
-        let command = rollout::Command { kind: ask.kind, expected_revision, reason: reason.to_owned() };
+        let command = rollout::Command {
+            kind: ask.kind,
+            expected_revision,
+            reason: reason.to_owned(),
+        };
         let kinds = rollout::command(rollout, self.now_ms, &command)?;
         let model = rollout.model.clone();
         let cause = Cause {
@@ -161,7 +238,11 @@ impl Desk<'_> {
     }
 
     /// Names a model's stable variant.
-    pub(super) fn set_stable(&mut self, actor: &str, request: &v1::SetStableRequest) -> Result<String, Stop> {
+    pub(super) fn set_stable(
+        &mut self,
+        actor: &str,
+        request: &v1::SetStableRequest,
+    ) -> Result<String, Stop> {
         let content = requests::content("SetStable", &request.encode_to_vec());
         if let Some(done) = self.known(&request.request_id, content, false)? {
             return Ok(done);
@@ -173,43 +254,88 @@ impl Desk<'_> {
         }
         if let Some(run) = self.book.active(&request.model) {
             let id = run.rollout.id.clone();
-            return Err(CommandError::Active { model: request.model.clone(), id }.into());
+            return Err(CommandError::Active {
+                model: request.model.clone(),
+                id,
+            }
+            .into());
         }
-        let actual = self.book.models.get(&request.model).map_or(0, |model| model.revision);
+        let actual = self
+            .book
+            .models
+            .get(&request.model)
+            .map_or(0, |model| model.revision);
         if request.expected_revision != 0 && request.expected_revision != actual {
             let (model, expected) = (request.model.clone(), request.expected_revision);
-            return Err(CommandError::ModelRevision { model, expected, actual }.into());
+            return Err(CommandError::ModelRevision {
+                model,
+                expected,
+                actual,
+            }
+            .into());
         }
         let cause = Cause {
             actor: actor.to_owned(),
             reason: request.reason.clone(),
             request: Some((request.request_id.clone(), content)),
         };
-        let changed = v1::ModelChanged { stable: Some(stable) };
-        self.emit("", &request.model, &cause, vec![Kind::ModelChanged(changed)])?;
+        let changed = v1::ModelChanged {
+            stable: Some(stable),
+        };
+        self.emit(
+            "",
+            &request.model,
+            &cause,
+            vec![Kind::ModelChanged(changed)],
+        )?;
         Ok(request.model.clone())
     }
 
     /// Puts events into the log; a promotion makes its canary the model's stable.
-    pub(super) fn emit(&mut self, id: &str, model: &str, cause: &Cause, kinds: Vec<Kind>) -> Result<(), Stop> {
+    pub(super) fn emit(
+        &mut self,
+        id: &str,
+        model: &str,
+        cause: &Cause,
+        kinds: Vec<Kind>,
+    ) -> Result<(), Stop> {
         let promoted = kinds.iter().find_map(|kind| match kind {
             Kind::Promoted(promoted) => Some(promoted.variant.clone()),
             _ => None,
         });
         let emit = |desk: &mut Self, id: &str, cause: &Cause, kinds| {
-            let done = desk.stage.emit(desk.book, desk.requests, (id, model), cause, kinds, desk.now_ms);
+            let done = desk.stage.emit(
+                desk.book,
+                desk.requests,
+                (id, model),
+                cause,
+                kinds,
+                desk.now_ms,
+            );
             done.map_err(Stop::Broken)
         };
         emit(self, id, cause, kinds)?;
         let plan = self.book.rollout(id).map(|rollout| &rollout.plan);
-        let winner = promoted.and_then(|name| plan?.canaries.iter().find(|v| v.name == name).cloned());
+        let winner =
+            promoted.and_then(|name| plan?.canaries.iter().find(|v| v.name == name).cloned());
         let Some(winner) = winner else { return Ok(()) };
-        let changed = v1::ModelChanged { stable: Some(winner) };
-        let cause = Cause { request: None, reason: format!("promoted by rollout {id}"), ..cause.clone() };
+        let changed = v1::ModelChanged {
+            stable: Some(winner),
+        };
+        let cause = Cause {
+            request: None,
+            reason: format!("promoted by rollout {id}"),
+            ..cause.clone()
+        };
         emit(self, "", &cause, vec![Kind::ModelChanged(changed)])
     }
 
-    fn known(&self, id: &str, content: u64, validate_only: bool) -> Result<Option<String>, CommandError> {
+    fn known(
+        &self,
+        id: &str,
+        content: u64,
+        validate_only: bool,
+    ) -> Result<Option<String>, CommandError> {
         if validate_only {
             return Ok(None);
         }
@@ -234,14 +360,21 @@ struct Ask<'a> {
 
 impl<'a> Ask<'a> {
     fn new(rollout: &'a str, request_id: &'a str, validate_only: bool, kind: CommandKind) -> Self {
-        Self { rollout, request_id, validate_only, kind }
+        Self {
+            rollout,
+            request_id,
+            validate_only,
+            kind,
+        }
     }
 }
 
 /// A rollout as events that are not in the log would make it.
 fn would_be(id: &str, model: &str, cause: &Cause, now_ms: u64, kinds: Vec<Kind>) -> v1::Rollout {
     let mut kinds = kinds.into_iter();
-    let first = kinds.next().map(|kind| event(id, model, cause, now_ms, kind));
+    let first = kinds
+        .next()
+        .map(|kind| event(id, model, cause, now_ms, kind));
     let Some(mut rollout) = first.as_ref().and_then(Rollout::from_created) else {
         return v1::Rollout::default();
     };
@@ -249,7 +382,14 @@ fn would_be(id: &str, model: &str, cause: &Cause, now_ms: u64, kinds: Vec<Kind>)
     rollout::view(&rollout)
 }
 
-fn preview(rollout: &mut Rollout, id: &str, model: &str, cause: &Cause, now_ms: u64, kinds: Vec<Kind>) {
+fn preview(
+    rollout: &mut Rollout,
+    id: &str,
+    model: &str,
+    cause: &Cause,
+    now_ms: u64,
+    kinds: Vec<Kind>,
+) {
     for kind in kinds {
         rollout::apply(rollout, &event(id, model, cause, now_ms, kind));
     }
@@ -271,7 +411,10 @@ fn event(id: &str, model: &str, cause: &Cause, now_ms: u64, kind: Kind) -> v1::E
 fn check_stable(model: &str, stable: &v1::Variant) -> Vec<v1::Violation> {
     let mut violations = Vec::new();
     let mut say = |path: &str, message: &str| {
-        violations.push(v1::Violation { path: path.to_owned(), message: message.to_owned() });
+        violations.push(v1::Violation {
+            path: path.to_owned(),
+            message: message.to_owned(),
+        });
     };
     if model.is_empty() {
         say("model", "is required, e.g. recommender");
@@ -279,9 +422,13 @@ fn check_stable(model: &str, stable: &v1::Variant) -> Vec<v1::Violation> {
     if stable.name.is_empty() {
         say("stable.name", "is required, e.g. v1");
     }
-    let is_address = |endpoint: &String| endpoint.starts_with("http://") || endpoint.starts_with("https://");
+    let is_address =
+        |endpoint: &String| endpoint.starts_with("http://") || endpoint.starts_with("https://");
     if stable.endpoints.is_empty() || !stable.endpoints.iter().all(is_address) {
-        say("stable.endpoints", "needs at least one address, e.g. http://127.0.0.1:9001");
+        say(
+            "stable.endpoints",
+            "needs at least one address, e.g. http://127.0.0.1:9001",
+        );
     }
     violations
 }

@@ -20,18 +20,30 @@ pub(super) fn request_slice(slice: &stored::Slice, warm: bool) -> RequestSlice {
 }
 
 fn arm(arm: Option<&stored::Arm>, without_latency: bool) -> Arm {
-    let Some(arm) = arm else { return Arm::default() };
+    let Some(arm) = arm else {
+        return Arm::default();
+    };
     let latency = if without_latency {
         Vec::new()
     } else {
-        sketch_from_wire(arm.latency.as_ref()).unwrap_or_default().iter().collect()
+        sketch_from_wire(arm.latency.as_ref())
+            .unwrap_or_default()
+            .iter()
+            .collect()
     };
-    Arm { requests: arm.requests, errors: arm.errors, latency }
+    Arm {
+        requests: arm.requests,
+        errors: arm.errors,
+        latency,
+    }
 }
 
 /// A stored label slice for the engine. Scores are summed exactly and rounded once.
 pub(super) fn label_slice(slice: &stored::LabelSlice) -> LabelSlice {
-    let counts = |sum_ppm: u64, n: u64| Counts { x: ((sum_ppm + 500_000) / 1_000_000).min(n), n };
+    let counts = |sum_ppm: u64, n: u64| Counts {
+        x: ((sum_ppm + 500_000) / 1_000_000).min(n),
+        n,
+    };
     LabelSlice {
         epoch: slice.epoch,
         seconds: slice.seconds,
@@ -45,11 +57,21 @@ pub(super) fn label_slice(slice: &stored::LabelSlice) -> LabelSlice {
 /// The evidence of every guardrail, as it is shown and stored.
 pub(super) fn guardrails(plan: &v1::Plan, assessment: &Assessment) -> Vec<v1::GuardrailEvidence> {
     let pairs = plan.guardrails.iter().zip(&assessment.guardrails);
-    pairs.enumerate().map(|(index, (guardrail, of))| evidence(index, guardrail, of)).collect()
+    pairs
+        .enumerate()
+        .map(|(index, (guardrail, of))| evidence(index, guardrail, of))
+        .collect()
 }
 
-fn evidence(index: usize, guardrail: &v1::Guardrail, of: &GuardrailAssessment) -> v1::GuardrailEvidence {
-    let latency = matches!(guardrail.metric, Some(Metric::Latency(_) | Metric::LatencyLimit(_)));
+fn evidence(
+    index: usize,
+    guardrail: &v1::Guardrail,
+    of: &GuardrailAssessment,
+) -> v1::GuardrailEvidence {
+    let latency = matches!(
+        guardrail.metric,
+        Some(Metric::Latency(_) | Metric::LatencyLimit(_))
+    );
     let unit = if latency {
         v1::guardrail_evidence::Unit::Milliseconds
     } else {
@@ -81,7 +103,9 @@ fn evidence(index: usize, guardrail: &v1::Guardrail, of: &GuardrailAssessment) -
 }
 
 fn missing_time(missing: Missing) -> Option<prost_types::Duration> {
-    let seconds = missing.seconds.filter(|seconds| seconds.is_finite() && *seconds >= 0.0)?;
+    let seconds = missing
+        .seconds
+        .filter(|seconds| seconds.is_finite() && *seconds >= 0.0)?;
     // Beyond a century the number says nothing.
     Duration::from_secs_f64(seconds.min(3e9)).try_into().ok()
 }

@@ -75,7 +75,12 @@ impl Fleet {
 
     /// The source of an incarnation; a new one gets a number that was never used, and the key `secret`. Whether it is
     /// new: then it must be on disk before anybody hears of the number.
-    pub(super) fn source(&mut self, sidecar: &str, incarnation: u64, secret: [u8; 16]) -> (&mut Source, bool) {
+    pub(super) fn source(
+        &mut self,
+        sidecar: &str,
+        incarnation: u64,
+        secret: [u8; 16],
+    ) -> (&mut Source, bool) {
         let new = !self.sources.contains_key(&incarnation);
         if new {
             self.last_issuer += 1;
@@ -111,13 +116,26 @@ impl Fleet {
 
     /// A stream began; an earlier one of the same sidecar is told that it was replaced. Returns the number of the
     /// stream, the incarnation that is gone (if another one was there), and the notice of its own replacement.
-    pub(super) fn attach(&mut self, hello: &v1::Hello, now_ms: u64) -> (u64, Option<u64>, watch::Receiver<bool>) {
+    pub(super) fn attach(
+        &mut self,
+        hello: &v1::Hello,
+        now_ms: u64,
+    ) -> (u64, Option<u64>, watch::Receiver<bool>) {
         self.last_session += 1;
         let (replaced, notice) = watch::channel(false);
-        let session = Session { id: self.last_session, replaced };
+        let session = Session {
+            id: self.last_session,
+            replaced,
+        };
         let held = hello.held.iter().map(|held| {
             let fence = fence(held.fence.as_ref());
-            (held.model.clone(), Holding { fence, rejection: None })
+            (
+                held.model.clone(),
+                Holding {
+                    fence,
+                    rejection: None,
+                },
+            )
         });
         let sidecar = Sidecar {
             incarnation: hello.incarnation,
@@ -148,7 +166,10 @@ impl Fleet {
     }
 
     /// Connected sidecars that serve a model.
-    pub(super) fn serving<'a>(&'a self, model: &'a str) -> impl Iterator<Item = (&'a String, &'a Sidecar)> {
+    pub(super) fn serving<'a>(
+        &'a self,
+        model: &'a str,
+    ) -> impl Iterator<Item = (&'a String, &'a Sidecar)> {
         self.sidecars
             .iter()
             .filter(move |(_, s)| s.session.is_some() && s.models.iter().any(|name| name == model))
@@ -159,9 +180,15 @@ impl Fleet {
         let mut facts = FleetFacts::default();
         for (_, sidecar) in self.serving(model) {
             facts.connected += 1;
-            let Some(holding) = sidecar.holding.get(model) else { continue };
+            let Some(holding) = sidecar.holding.get(model) else {
+                continue;
+            };
             facts.current += u32::from(holding.fence >= wanted);
-            if let Some((_, detail)) = holding.rejection.as_ref().filter(|(fence, _)| *fence == wanted) {
+            if let Some((_, detail)) = holding
+                .rejection
+                .as_ref()
+                .filter(|(fence, _)| *fence == wanted)
+            {
                 facts.rejected += 1;
                 if facts.rejection.is_empty() {
                     facts.rejection.clone_from(detail);
@@ -184,7 +211,11 @@ impl Fleet {
             breakers_open: 0,
         };
         for (_, sidecar) in self.serving(model) {
-            for variant in sidecar.variants.iter().filter(|variant| variant.model == model) {
+            for variant in sidecar
+                .variants
+                .iter()
+                .filter(|variant| variant.model == model)
+            {
                 if variant.variant == canary {
                     fleet.canary_ready &= variant.ready;
                     fleet.breakers_open += u32::from(variant.breaker_open);
@@ -208,5 +239,9 @@ pub(super) fn fence(wire: Option<&v1::Fence>) -> Fence {
 
 /// A fence for the wire.
 pub(super) fn fence_to_wire(fence: Fence) -> v1::Fence {
-    v1::Fence { generation: fence.generation, term: fence.term, revision: fence.revision }
+    v1::Fence {
+        generation: fence.generation,
+        term: fence.term,
+        revision: fence.revision,
+    }
 }

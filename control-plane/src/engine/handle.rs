@@ -28,7 +28,11 @@ impl Views {
             return Some(rollout);
         }
         let model = self.models.get(name)?;
-        let id = if model.active_rollout.is_empty() { &model.latest_rollout } else { &model.active_rollout };
+        let id = if model.active_rollout.is_empty() {
+            &model.latest_rollout
+        } else {
+            &model.active_rollout
+        };
         self.rollouts.get(id)
     }
 }
@@ -42,6 +46,10 @@ pub struct Assignments {
 
 /// A change asked for by a person or a program.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "commands are few, and each is moved twice"
+)]
 pub enum Command {
     /// Start a rollout.
     Apply(v1::ApplyRequest),
@@ -75,7 +83,9 @@ pub enum CommandError {
     #[error("{}", list(.0))]
     Invalid(Vec<v1::Violation>),
     /// INVALID_ARGUMENT.
-    #[error("request_id is required: send a new UUID with each command, and the same one when you retry it")]
+    #[error(
+        "request_id is required: send a new UUID with each command, and the same one when you retry it"
+    )]
     RequestIdMissing,
     /// INVALID_ARGUMENT, reason REQUEST_ID_REUSED.
     #[error("request_id {0} was used for another command; take a new one")]
@@ -89,7 +99,9 @@ pub enum CommandError {
         name: String,
     },
     /// FAILED_PRECONDITION, reason ROLLOUT_ACTIVE.
-    #[error("rollout {id} of {model} is active; roll it back first, or apply with on_active = supersede")]
+    #[error(
+        "rollout {id} of {model} is active; roll it back first, or apply with on_active = supersede"
+    )]
     Active {
         /// The model.
         model: String,
@@ -116,7 +128,10 @@ pub enum CommandError {
 }
 
 fn list(violations: &[v1::Violation]) -> String {
-    let lines: Vec<String> = violations.iter().map(|v| format!("{}: {}", v.path, v.message)).collect();
+    let lines: Vec<String> = violations
+        .iter()
+        .map(|v| format!("{}: {}", v.path, v.message))
+        .collect();
     lines.join("\n")
 }
 
@@ -136,18 +151,38 @@ impl Handle {
     ///
     /// # Errors
     /// See [`CommandError`].
-    pub async fn command(&self, actor: &str, command: Command) -> Result<v1::Rollout, CommandError> {
+    pub async fn command(
+        &self,
+        actor: &str,
+        command: Command,
+    ) -> Result<v1::Rollout, CommandError> {
         let actor = actor.to_owned();
-        self.ask(|reply| Message::Command { actor, command, reply }).await.ok_or(CommandError::Stopping)?
+        self.ask(|reply| Message::Command {
+            actor,
+            command,
+            reply,
+        })
+        .await
+        .ok_or(CommandError::Stopping)?
     }
 
     /// Names a model's stable variant.
     ///
     /// # Errors
     /// See [`CommandError`].
-    pub async fn set_stable(&self, actor: &str, request: v1::SetStableRequest) -> Result<v1::Model, CommandError> {
+    pub async fn set_stable(
+        &self,
+        actor: &str,
+        request: v1::SetStableRequest,
+    ) -> Result<v1::Model, CommandError> {
         let actor = actor.to_owned();
-        self.ask(|reply| Message::SetStable { actor, request, reply }).await.ok_or(CommandError::Stopping)?
+        self.ask(|reply| Message::SetStable {
+            actor,
+            request,
+            reply,
+        })
+        .await
+        .ok_or(CommandError::Stopping)?
     }
 
     /// A sidecar's Hello. `None` when the engine is stopping. The issuer number in the welcome is on disk.
@@ -213,7 +248,8 @@ impl Handle {
         let store = self.store.clone();
         let read = tokio::task::spawn_blocking(move || store.events(after, limit));
         // A join error is a panic of the read or the end of the runtime.
-        read.await.unwrap_or_else(|error| Err(StoreError::Fatal(format!("read events: {error}"))))
+        read.await
+            .unwrap_or_else(|error| Err(StoreError::Fatal(format!("read events: {error}"))))
     }
 
     /// Oldest revision that is kept; 0 for an empty log.

@@ -28,25 +28,41 @@ impl Engine {
     }
 
     fn look_at(&mut self, id: &str, now_ms: u64) -> Result<(), EngineError> {
-        let Some(run) = self.book.runs.get_mut(id) else { return Ok(()) };
+        let Some(run) = self.book.runs.get_mut(id) else {
+            return Ok(());
+        };
         let closed = run.close(now_ms);
-        let (mut seq, mut label_seq) =
-            (run.slices - closed.slices.len() as u64, run.label_slices - closed.label_slices.len() as u64);
+        let (mut seq, mut label_seq) = (
+            run.slices - closed.slices.len() as u64,
+            run.label_slices - closed.label_slices.len() as u64,
+        );
         for slice in closed.slices {
             seq += 1;
             self.stage.batch.slices.push((id.to_owned(), seq, slice));
         }
         for slice in closed.label_slices {
             label_seq += 1;
-            self.stage.batch.label_slices.push((id.to_owned(), label_seq, slice));
+            self.stage
+                .batch
+                .label_slices
+                .push((id.to_owned(), label_seq, slice));
         }
         let model = run.rollout.model.clone();
-        let wanted = self.book.models.get(&model).map_or(0, |model| model.assigned_at);
+        let wanted = self
+            .book
+            .models
+            .get(&model)
+            .map_or(0, |model| model.assigned_at);
         let wanted = self.fence(wanted);
         let fleet = self.fleet.facts(&model, wanted);
-        let Some(run) = self.book.runs.get_mut(id) else { return Ok(()) };
+        let Some(run) = self.book.runs.get_mut(id) else {
+            return Ok(());
+        };
         run.refresh(&fleet, now_ms);
-        let kinds = run.facts.as_ref().map_or_else(Vec::new, |facts| rollout::look(&run.rollout, now_ms, facts));
+        let kinds = run
+            .facts
+            .as_ref()
+            .map_or_else(Vec::new, |facts| rollout::look(&run.rollout, now_ms, facts));
         if kinds.is_empty() {
             return Ok(());
         }
@@ -91,7 +107,10 @@ fn facts(run: &mut Run, fleet: FleetFacts, now_ms: u64) -> Facts {
     let missing = guardrails
         .iter()
         .any(|guardrail| guardrail.required && guardrail.verdict() == v1::Verdict::NoEvidence);
-    let since = run.no_evidence_since_ms.take().unwrap_or(run.rollout.step_entered_ms);
+    let since = run
+        .no_evidence_since_ms
+        .take()
+        .unwrap_or(run.rollout.step_entered_ms);
     run.no_evidence_since_ms = missing.then_some(since);
     let now_s = now_ms / 1000;
     let bad: Vec<_> = run.breakers.bad_cells(now_s).copied().collect();
@@ -125,7 +144,8 @@ fn facts(run: &mut Run, fleet: FleetFacts, now_ms: u64) -> Facts {
 /// The engine's answer at the tolerance of the present step.
 fn assess(run: &Run) -> Assessment {
     let rollout = &run.rollout;
-    run.evidence.assess(rollout.tolerance(), rollout.epoch, rollout.expects_both())
+    run.evidence
+        .assess(rollout.tolerance(), rollout.epoch, rollout.expects_both())
 }
 
 /// The canary's share now, 0..=1.
@@ -134,13 +154,19 @@ fn canary_share(run: &Run) -> f64 {
 }
 
 fn expected(run: &Run, now_s: u64) -> f64 {
-    run.activity.expected_canary(canary_share(run), run.rollout.epoch_entered_ms / 1000, now_s)
+    run.activity.expected_canary(
+        canary_share(run),
+        run.rollout.epoch_entered_ms / 1000,
+        now_s,
+    )
 }
 
 fn none_finished(run: &Run, now_s: u64) -> bool {
     let of = run.activity.since_epoch(run.rollout.epoch);
     let patience = view::attempt_timeout(&run.rollout.plan).as_secs() + 2;
-    let waited = of.first_assigned.is_some_and(|first| first + patience <= now_s);
+    let waited = of
+        .first_assigned
+        .is_some_and(|first| first + patience <= now_s);
     waited && of.assigned >= NONE_FINISHED && of.finished == 0
 }
 

@@ -10,6 +10,10 @@ pub(super) type Reply<T> = oneshot::Sender<T>;
 
 /// One entry of the mailbox.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "commands are few; what comes often is small"
+)]
 pub(super) enum Message {
     /// A command of a person or a program.
     Command {

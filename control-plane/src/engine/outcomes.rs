@@ -22,7 +22,9 @@ pub(super) fn take(
     store: &dyn Store,
     outcome: &v1::Outcome,
 ) -> Result<Status, StoreError> {
-    let Some(id) = verified(fleet, &outcome.prediction_id) else { return Ok(Status::BadId) };
+    let Some(id) = verified(fleet, &outcome.prediction_id) else {
+        return Ok(Status::BadId);
+    };
     if !(0.0..=1.0).contains(&outcome.value) {
         return Ok(Status::BadValue);
     }
@@ -30,9 +32,13 @@ pub(super) fn take(
     if book.finished.contains_key(&rollout) || id.rollout == [0; 16] {
         return Ok(Status::Expired);
     }
-    let Some(run) = book.runs.get_mut(&rollout) else { return Ok(Status::BadId) };
+    let Some(run) = book.runs.get_mut(&rollout) else {
+        return Ok(Status::BadId);
+    };
     let guardrails = &run.rollout.plan.guardrails;
-    let index = guardrails.iter().position(|g| outcome_name(g) == Some(outcome.metric.as_str()));
+    let index = guardrails
+        .iter()
+        .position(|g| outcome_name(g) == Some(outcome.metric.as_str()));
     let Some(index) = index.and_then(|index| u32::try_from(index).ok()) else {
         return Ok(Status::UnknownMetric);
     };
@@ -43,7 +49,13 @@ pub(super) fn take(
     if id.variant & NOT_JUDGED == 0 {
         // In 0..=1 by the check above.
         let ppm = (outcome.value * 1e6).round() as u32;
-        let taken = run.label(index, id.epoch.into(), id.second.into(), id.variant > 0, ppm);
+        let taken = run.label(
+            index,
+            id.epoch.into(),
+            id.second.into(),
+            id.variant > 0,
+            ppm,
+        );
         if taken == Taken::Expired {
             return Ok(Status::Expired);
         }

@@ -53,7 +53,10 @@ impl Published {
     pub(super) fn latch(&self, rollouts: &[String]) {
         for rollout in rollouts {
             // An error means that no sidecar is connected.
-            let _ = self.latches.send(v1::Latch { rollout: rollout.clone(), variant: String::new() });
+            let _ = self.latches.send(v1::Latch {
+                rollout: rollout.clone(),
+                variant: String::new(),
+            });
         }
     }
 }
@@ -90,13 +93,21 @@ impl Engine {
             views.rollouts.extend(view.map(|view| (id.clone(), view)));
         }
         for id in self.book.runs.keys() {
-            views.rollouts.extend(self.rollout_view(id, now_ms).map(|view| (id.clone(), Arc::new(view))));
+            views.rollouts.extend(
+                self.rollout_view(id, now_ms)
+                    .map(|view| (id.clone(), Arc::new(view))),
+            );
         }
         for name in self.book.models.keys() {
-            views.models.extend(self.model_view(name).map(|view| (name.clone(), Arc::new(view))));
+            views.models.extend(
+                self.model_view(name)
+                    .map(|view| (name.clone(), Arc::new(view))),
+            );
         }
         for (name, sidecar) in &self.fleet.sidecars {
-            views.sidecars.insert(name.clone(), Arc::new(self.sidecar_view(name, sidecar)));
+            views
+                .sidecars
+                .insert(name.clone(), Arc::new(self.sidecar_view(name, sidecar)));
         }
         views
     }
@@ -117,12 +128,19 @@ impl Engine {
     fn active_view(&self, run: &Run, now_ms: u64) -> v1::Rollout {
         let mut view = rollout::view(&run.rollout);
         let model = &run.rollout.model;
-        let assigned = self.book.models.get(model).map_or(0, |model| model.assigned_at);
+        let assigned = self
+            .book
+            .models
+            .get(model)
+            .map_or(0, |model| model.assigned_at);
         let fence = self.fence(assigned);
         view.fence = Some(fence_to_wire(fence));
         view.fleet = Some(self.fleet.view(model, run.cells.names().1, fence));
         view.traffic = Some(run.activity.traffic(run.keys.exposed()));
-        view.decision = run.facts.as_ref().map(|facts| rollout::decision(&run.rollout, now_ms, facts));
+        view.decision = run
+            .facts
+            .as_ref()
+            .map(|facts| rollout::decision(&run.rollout, now_ms, facts));
         let here = run.activity.since_epoch(run.rollout.epoch);
         let n = here.canary + here.stable;
         view.achieved_share = (n > 0).then(|| here.canary as f64 / n as f64);
@@ -149,18 +167,30 @@ impl Engine {
             version: sidecar.version.clone(),
             connected: sidecar.session.is_some(),
             last_seen: Some(rollout::timestamp(sidecar.last_seen_ms)),
-            models: sidecar.models.iter().map(|model| self.sidecar_model(sidecar, model)).collect(),
+            models: sidecar
+                .models
+                .iter()
+                .map(|model| self.sidecar_model(sidecar, model))
+                .collect(),
             committed_seq: source.map_or(0, |source| source.taken_seq),
         }
     }
 
     fn sidecar_model(&self, sidecar: &Sidecar, model: &str) -> v1::SidecarModel {
         let run = self.book.active(model);
-        let wanted = self.fence(self.book.models.get(model).map_or(0, |model| model.assigned_at));
+        let wanted = self.fence(
+            self.book
+                .models
+                .get(model)
+                .map_or(0, |model| model.assigned_at),
+        );
         let holding = sidecar.holding.get(model).cloned().unwrap_or_default();
         let canary = run.map_or("", |run| run.cells.names().1);
         let of = |is_canary: bool| {
-            let here = sidecar.variants.iter().filter(move |variant| variant.model == model);
+            let here = sidecar
+                .variants
+                .iter()
+                .filter(move |variant| variant.model == model);
             here.filter(move |variant| (variant.variant == canary) == is_canary)
         };
         v1::SidecarModel {
@@ -168,7 +198,9 @@ impl Engine {
             rollout: run.map_or_else(String::new, |run| run.rollout.id.clone()),
             epoch: run.map_or(0, |run| run.rollout.epoch),
             current: holding.fence >= wanted,
-            rejection: holding.rejection.map_or_else(String::new, |(_, detail)| detail),
+            rejection: holding
+                .rejection
+                .map_or_else(String::new, |(_, detail)| detail),
             stable_ready: of(false).any(|variant| variant.ready),
             canary_ready: of(true).any(|variant| variant.ready),
             breaker_open: of(true).any(|variant| variant.breaker_open),
@@ -178,9 +210,12 @@ impl Engine {
 
     /// The fence of what happened at a revision, signed by this term.
     pub(super) fn fence(&self, revision: u64) -> Fence {
-        Fence { generation: self.generation, term: self.term, revision }
+        Fence {
+            generation: self.generation,
+            term: self.term,
+            revision,
+        }
     }
-
 }
 
 fn is_final(view: &v1::Rollout) -> bool {

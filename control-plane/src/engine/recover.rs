@@ -24,7 +24,9 @@ pub enum StartError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The log does not fit together; it was not written by this version of Serinus, or was changed.
-    #[error("the event log does not fit together: {0}; restore a backup, or start with an empty data directory")]
+    #[error(
+        "the event log does not fit together: {0}; restore a backup, or start with an empty data directory"
+    )]
     Log(String),
 }
 
@@ -51,7 +53,9 @@ pub(super) fn start(store: Arc<dyn Store>, version: &str) -> Result<(Engine, Han
     engine.publish(time::now_ms());
     let info = v1::Info {
         version: version.to_owned(),
-        fence: Some(super::fleet::fence_to_wire(engine.fence(store.last_revision()))),
+        fence: Some(super::fleet::fence_to_wire(
+            engine.fence(store.last_revision()),
+        )),
         engine_version: ENGINE_VERSION,
     };
     let handle = Handle {
@@ -70,7 +74,8 @@ fn replay(loaded: &Loaded) -> Result<(Book, Requests), StartError> {
     let mut requests = Requests::default();
     for record in &loaded.records {
         if let Some(event) = &record.event {
-            book.apply(event).map_err(|error| StartError::Log(error.to_string()))?;
+            book.apply(event)
+                .map_err(|error| StartError::Log(error.to_string()))?;
         }
         requests.follow(record);
     }

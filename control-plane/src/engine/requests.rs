@@ -41,9 +41,22 @@ impl Requests {
 
     /// Follows a record of the log.
     pub(super) fn follow(&mut self, record: &stored::LogRecord) {
-        let Some(event) = record.event.as_ref().filter(|_| !record.request_id.is_empty()) else { return };
-        let about = if event.rollout.is_empty() { &event.model } else { &event.rollout };
-        let done = Done { digest: record.request_digest, about: about.clone() };
+        let Some(event) = record
+            .event
+            .as_ref()
+            .filter(|_| !record.request_id.is_empty())
+        else {
+            return;
+        };
+        let about = if event.rollout.is_empty() {
+            &event.model
+        } else {
+            &event.rollout
+        };
+        let done = Done {
+            digest: record.request_digest,
+            about: about.clone(),
+        };
         self.done.entry(record.request_id.clone()).or_insert(done);
     }
 }
@@ -61,14 +74,20 @@ mod tests {
     #[test]
     fn the_same_id_with_another_content_is_told() {
         let mut requests = Requests::default();
-        let event = v1::Event { rollout: "r1".into(), ..v1::Event::default() };
+        let event = v1::Event {
+            rollout: "r1".into(),
+            ..v1::Event::default()
+        };
         requests.follow(&stored::LogRecord {
             event: Some(event),
             request_id: "a".into(),
             request_digest: content("Pause", b"x"),
             part: 0,
         });
-        assert_eq!(requests.look_up("a", content("Pause", b"x")), Known::Same("r1".into()));
+        assert_eq!(
+            requests.look_up("a", content("Pause", b"x")),
+            Known::Same("r1".into())
+        );
         assert_eq!(requests.look_up("a", content("Resume", b"x")), Known::Other);
         assert_eq!(requests.look_up("b", content("Pause", b"x")), Known::New);
     }

@@ -63,7 +63,10 @@ impl Run {
             .enumerate()
             .filter_map(|(index, guardrail)| {
                 let window = view::label_window(guardrail)?;
-                Some(Labels::new(u32::try_from(index).unwrap_or(u32::MAX), millis(window)))
+                Some(Labels::new(
+                    u32::try_from(index).unwrap_or(u32::MAX),
+                    millis(window),
+                ))
             })
             .collect();
         let evidence = Evidence::new(plan::evidence_settings(plan))?;
@@ -124,14 +127,31 @@ impl Run {
             self.breakers.absorb(source, cell.second, &pair);
         }
         for labels in &mut self.labels {
-            labels.assigned(cell.epoch, cell.second, pair.canary.assigned, pair.stable.assigned);
+            labels.assigned(
+                cell.epoch,
+                cell.second,
+                pair.canary.assigned,
+                pair.stable.assigned,
+            );
         }
     }
 
     /// Takes a label of a guardrail.
-    pub(super) fn label(&mut self, guardrail: u32, epoch: u64, second: u64, canary: bool, ppm: u32) -> Taken {
-        let labels = self.labels.iter_mut().find(|labels| labels.guardrail() == guardrail);
-        let taken = labels.map_or(Taken::Expired, |labels| labels.label(epoch, second, canary, ppm));
+    pub(super) fn label(
+        &mut self,
+        guardrail: u32,
+        epoch: u64,
+        second: u64,
+        canary: bool,
+        ppm: u32,
+    ) -> Taken {
+        let labels = self
+            .labels
+            .iter_mut()
+            .find(|labels| labels.guardrail() == guardrail);
+        let taken = labels.map_or(Taken::Expired, |labels| {
+            labels.label(epoch, second, canary, ppm)
+        });
         self.dirty |= taken == Taken::Joined;
         taken
     }
@@ -147,10 +167,17 @@ impl Run {
         let keep_ms = millis(view::timeout(&self.rollout.plan)) + 2 * REPORT_MS;
         let closed = Closed {
             slices: self.cells.close(before, now_ms, keep_ms),
-            label_slices: self.labels.iter_mut().flat_map(|labels| labels.seal(before, now_ms)).collect(),
+            label_slices: self
+                .labels
+                .iter_mut()
+                .flat_map(|labels| labels.seal(before, now_ms))
+                .collect(),
         };
         closed.slices.iter().for_each(|slice| self.fold(slice));
-        closed.label_slices.iter().for_each(|slice| self.fold_labels(slice));
+        closed
+            .label_slices
+            .iter()
+            .for_each(|slice| self.fold_labels(slice));
         self.dirty |= !closed.slices.is_empty() || !closed.label_slices.is_empty();
         closed
     }
@@ -159,19 +186,22 @@ impl Run {
     pub(super) fn fold(&mut self, slice: &stored::Slice) {
         self.slices += 1;
         let warm = self.warm_epochs.contains(&slice.epoch);
-        self.evidence.fold_requests(&evidence::request_slice(slice, warm));
+        self.evidence
+            .fold_requests(&evidence::request_slice(slice, warm));
     }
 
     /// Folds a label slice, live or from disk.
     pub(super) fn fold_labels(&mut self, slice: &stored::LabelSlice) {
         self.label_slices += 1;
-        self.evidence.fold_labels(slice.guardrail as usize, &evidence::label_slice(slice));
+        self.evidence
+            .fold_labels(slice.guardrail as usize, &evidence::label_slice(slice));
     }
 
     /// Takes back a slice that was stored before a restart.
     pub(super) fn restore_slice(&mut self, slice: &stored::Slice) {
         let n = |arm: &Option<stored::Arm>| arm.as_ref().map_or(0, |arm| arm.requests);
-        self.activity.restore_epoch(slice.epoch, n(&slice.canary), n(&slice.stable));
+        self.activity
+            .restore_epoch(slice.epoch, n(&slice.canary), n(&slice.stable));
         self.fold(slice);
     }
 
@@ -183,11 +213,17 @@ impl Run {
             }
         }
         self.cells.restore(&pending.cells, now_ms);
-        self.labels.iter_mut().for_each(|labels| labels.restore(&pending.labels));
+        self.labels
+            .iter_mut()
+            .for_each(|labels| labels.restore(&pending.labels));
         for keys in &pending.keys {
             self.keys.absorb(keys);
         }
-        if let Some(traffic) = pending.totals.as_ref().and_then(|totals| totals.traffic.as_ref()) {
+        if let Some(traffic) = pending
+            .totals
+            .as_ref()
+            .and_then(|totals| totals.traffic.as_ref())
+        {
             self.activity.restore(traffic);
         }
     }
@@ -198,7 +234,9 @@ impl Run {
         stored::Pending {
             cells: self.cells.pending(),
             labels: self.labels.iter().flat_map(Labels::pending).collect(),
-            totals: Some(stored::Totals { traffic: Some(self.activity.totals()) }),
+            totals: Some(stored::Totals {
+                traffic: Some(self.activity.totals()),
+            }),
             keys: vec![self.keys.to_wire(&rollout.id, self.cells.names().1)],
         }
     }

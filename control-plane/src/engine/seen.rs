@@ -27,7 +27,9 @@ pub(super) struct Bit<'a> {
 
 impl Bit<'_> {
     pub(super) fn is_set(&self) -> bool {
-        self.block.get(self.byte).is_some_and(|byte| byte & self.mask != 0)
+        self.block
+            .get(self.byte)
+            .is_some_and(|byte| byte & self.mask != 0)
     }
 
     pub(super) fn set(self) {
@@ -66,7 +68,10 @@ impl Seen {
     /// What the next commit must write. Blocks beyond the limit are forgotten: they are on disk.
     pub(super) fn take_changed(&mut self) -> Vec<(Vec<u8>, Vec<u8>)> {
         let keys = std::mem::take(&mut self.changed);
-        let out = keys.into_iter().filter_map(|key| self.blocks.get(&key).cloned().map(|block| (key, block))).collect();
+        let out = keys
+            .into_iter()
+            .filter_map(|key| self.blocks.get(&key).cloned().map(|block| (key, block)))
+            .collect();
         while self.blocks.len() > KEPT {
             self.blocks.pop_first();
         }
@@ -106,11 +111,22 @@ mod tests {
     fn each_label_has_its_own_bit() {
         let store = MemoryStore::open(Disk::default());
         let mut seen = Seen::default();
-        for (sequence, guardrail, row) in [(0, 0, 0), (1, 0, 0), (8191, 0, 0), (8192, 0, 0), (0, 1, 0), (0, 0, 1)] {
+        for (sequence, guardrail, row) in [
+            (0, 0, 0),
+            (1, 0, 0),
+            (8191, 0, 0),
+            (8192, 0, 0),
+            (0, 1, 0),
+            (0, 0, 1),
+        ] {
             let bit = seen.bit(&id(sequence), guardrail, row, &store).unwrap();
             assert!(!bit.is_set());
             bit.set();
-            assert!(seen.bit(&id(sequence), guardrail, row, &store).unwrap().is_set());
+            assert!(
+                seen.bit(&id(sequence), guardrail, row, &store)
+                    .unwrap()
+                    .is_set()
+            );
         }
         assert_eq!(seen.take_changed().len(), 4);
         assert!(seen.take_changed().is_empty());

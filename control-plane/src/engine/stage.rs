@@ -23,7 +23,10 @@ pub(super) struct Cause {
 impl Cause {
     /// The control plane's own decision.
     pub(super) fn own() -> Self {
-        Self { actor: "serinus".to_owned(), ..Self::default() }
+        Self {
+            actor: "serinus".to_owned(),
+            ..Self::default()
+        }
     }
 }
 
@@ -34,8 +37,6 @@ pub(super) struct Stage {
     pub(super) after: Vec<After>,
     /// Rollouts that this batch rolls back: their latches go out early if the commit is slow.
     pub(super) rolled_back: Vec<String>,
-    /// Runs whose pending cells have changed.
-    pub(super) touched: BTreeSet<String>,
     /// Incarnations whose taken sequence number has changed.
     pub(super) sources: BTreeSet<u64>,
     last_revision: u64,
@@ -43,27 +44,25 @@ pub(super) struct Stage {
 
 impl std::fmt::Debug for Stage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Stage").field("batch", &self.batch).field("after", &self.after.len()).finish_non_exhaustive()
+        f.debug_struct("Stage")
+            .field("batch", &self.batch)
+            .field("after", &self.after.len())
+            .finish_non_exhaustive()
     }
 }
 
 impl Stage {
     /// After the events up to `last_revision`.
     pub(super) fn new(last_revision: u64) -> Self {
-        Self { last_revision, ..Self::default() }
+        Self {
+            last_revision,
+            ..Self::default()
+        }
     }
 
     /// Revision of the last event, staged or on disk.
     pub(super) fn last_revision(&self) -> u64 {
         self.last_revision
-    }
-
-    /// Whether nothing waits for a commit.
-    pub(super) fn is_empty(&self) -> bool {
-        let b = &self.batch;
-        let records = b.records.is_empty() && b.slices.is_empty() && b.label_slices.is_empty();
-        let state = b.pending.is_empty() && b.sources.is_empty() && b.seen.is_empty() && b.meta.is_none();
-        records && state && self.after.is_empty() && self.touched.is_empty() && self.sources.is_empty()
     }
 
     /// Takes everything out, for the commit.
@@ -98,7 +97,12 @@ impl Stage {
             book.apply(&event)?;
             let (request_id, request_digest) = cause.request.clone().unwrap_or_default();
             let part = u32::try_from(part).unwrap_or(u32::MAX);
-            let record = stored::LogRecord { event: Some(event), request_id, request_digest, part };
+            let record = stored::LogRecord {
+                event: Some(event),
+                request_id,
+                request_digest,
+                part,
+            };
             requests.follow(&record);
             self.batch.records.push(record);
         }

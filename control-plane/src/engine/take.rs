@@ -14,8 +14,16 @@ impl Engine {
     /// Takes one message.
     pub(super) fn take(&mut self, message: Message, now_ms: u64) -> Result<(), EngineError> {
         match message {
-            Message::Command { actor, command, reply } => self.command(&actor, &command, reply, now_ms),
-            Message::SetStable { actor, request, reply } => self.set_stable(&actor, &request, reply, now_ms),
+            Message::Command {
+                actor,
+                command,
+                reply,
+            } => self.command(&actor, &command, reply, now_ms),
+            Message::SetStable {
+                actor,
+                request,
+                reply,
+            } => self.set_stable(&actor, &request, reply, now_ms),
             Message::Attach { hello, reply } => self.attach(&hello, reply, now_ms),
             Message::Ack { session, ack } => self.acknowledge(session, &ack, now_ms),
             Message::Status { session, status } => self.status(session, status, now_ms),
@@ -32,7 +40,12 @@ impl Engine {
     }
 
     pub(super) fn desk(&mut self, now_ms: u64) -> Desk<'_> {
-        Desk { book: &mut self.book, requests: &mut self.requests, stage: &mut self.stage, now_ms }
+        Desk {
+            book: &mut self.book,
+            requests: &mut self.requests,
+            stage: &mut self.stage,
+            now_ms,
+        }
     }
 
     fn command(
@@ -46,7 +59,10 @@ impl Engine {
             Ok(Outcome::Rollout(id)) => {
                 self.connect_sources(&id);
                 self.rollout_view(&id, now_ms)
-                    .ok_or_else(|| CommandError::NotFound { kind: "rollout", name: id })
+                    .ok_or(CommandError::NotFound {
+                        kind: "rollout",
+                        name: id,
+                    })
             }
             Ok(Outcome::WouldBe(rollout)) => Ok(*rollout),
             Err(Stop::Refused(refused)) => Err(refused),
@@ -64,7 +80,10 @@ impl Engine {
         now_ms: u64,
     ) -> Result<(), EngineError> {
         let answer = match self.desk(now_ms).set_stable(actor, request) {
-            Ok(name) => self.model_view(&name).ok_or(CommandError::NotFound { kind: "model", name }),
+            Ok(name) => self.model_view(&name).ok_or(CommandError::NotFound {
+                kind: "model",
+                name,
+            }),
             Err(Stop::Refused(refused)) => Err(refused),
             Err(Stop::Broken(error)) => return Err(error.into()),
         };
@@ -80,15 +99,25 @@ impl Engine {
         }));
     }
 
-    fn attach(&mut self, hello: &v1::Hello, reply: Reply<Session>, now_ms: u64) -> Result<(), EngineError> {
+    fn attach(
+        &mut self,
+        hello: &v1::Hello,
+        reply: Reply<Session>,
+        now_ms: u64,
+    ) -> Result<(), EngineError> {
         let (id, gone, replaced) = self.fleet.attach(hello, now_ms);
-        let (source, new) = self.fleet.source(&hello.sidecar, hello.incarnation, rand::rng().random());
+        let (source, new) =
+            self.fleet
+                .source(&hello.sidecar, hello.incarnation, rand::rng().random());
         let welcome = v1::Welcome {
             issuer: source.issuer.into(),
             id_key: source.key.secret.to_vec(),
             id_key_id: source.key.id.into(),
             committed_seq: source.taken_seq,
-            report_interval: Some(prost_types::Duration { seconds: 1, nanos: 0 }),
+            report_interval: Some(prost_types::Duration {
+                seconds: 1,
+                nanos: 0,
+            }),
         };
         if new {
             self.stage.sources.insert(hello.incarnation);
@@ -117,30 +146,45 @@ impl Engine {
     /// A latch that a sidecar was sent before its rollback was on disk: the rollback follows now.
     fn follow_latches(&mut self, hello: &v1::Hello, now_ms: u64) -> Result<(), EngineError> {
         for held in hello.held.iter().filter(|held| held.latched) {
-            let Some(run) = self.book.runs.get(&held.rollout) else { continue };
+            let Some(run) = self.book.runs.get(&held.rollout) else {
+                continue;
+            };
             let command = serinus_core::rollout::Command {
                 kind: serinus_core::rollout::CommandKind::Rollback,
                 expected_revision: 0,
                 reason: format!("latched at sidecar {}", hello.sidecar),
             };
-            let Ok(kinds) = serinus_core::rollout::command(&run.rollout, now_ms, &command) else { continue };
+            let Ok(kinds) = serinus_core::rollout::command(&run.rollout, now_ms, &command) else {
+                continue;
+            };
             let (id, model) = (run.rollout.id.clone(), run.rollout.model.clone());
-            let cause = Cause { reason: command.reason, ..Cause::own() };
+            let cause = Cause {
+                reason: command.reason,
+                ..Cause::own()
+            };
             self.emit(&id, &model, &cause, kinds, now_ms)?;
         }
         Ok(())
     }
 
     fn acknowledge(&mut self, session: u64, ack: &v1::Ack, now_ms: u64) -> Result<(), EngineError> {
-        let Some((name, sidecar)) = self.fleet.by_session(session) else { return Ok(()) };
+        let Some((name, sidecar)) = self.fleet.by_session(session) else {
+            return Ok(());
+        };
         let name = name.to_owned();
         sidecar.last_seen_ms = now_ms;
         let mut refused = Vec::new();
         for result in &ack.results {
             let fence = fence(result.fence.as_ref());
-            let holding = sidecar.holding.entry(result.model.clone()).or_insert_with(Holding::default);
+            let holding = sidecar
+                .holding
+                .entry(result.model.clone())
+                .or_insert_with(Holding::default);
             if result.outcome() == v1::ack_result::Outcome::Applied {
-                *holding = Holding { fence, rejection: None };
+                *holding = Holding {
+                    fence,
+                    rejection: None,
+                };
             } else if !result.stale_fence {
                 holding.rejection = Some((fence, result.detail.clone()));
                 refused.push((result.model.clone(), result.detail.clone()));
@@ -148,39 +192,69 @@ impl Engine {
         }
         for (model, detail) in refused {
             tracing::warn!(sidecar = name, model, detail, "assignment refused");
-            let Some(id) = self.book.active(&model).map(|run| run.rollout.id.clone()) else { continue };
-            let kind = Kind::AssignmentRejected(v1::AssignmentRejected { sidecar: name.clone(), detail });
+            let Some(id) = self.book.active(&model).map(|run| run.rollout.id.clone()) else {
+                continue;
+            };
+            let kind = Kind::AssignmentRejected(v1::AssignmentRejected {
+                sidecar: name.clone(),
+                detail,
+            });
             self.emit(&id, &model, &Cause::own(), vec![kind], now_ms)?;
         }
         Ok(())
     }
 
     fn status(&mut self, session: u64, status: v1::Status, now_ms: u64) -> Result<(), EngineError> {
-        let Some((name, sidecar)) = self.fleet.by_session(session) else { return Ok(()) };
+        let Some((name, sidecar)) = self.fleet.by_session(session) else {
+            return Ok(());
+        };
         let name = name.to_owned();
         sidecar.last_seen_ms = now_ms;
         let was_open = |variant: &v1::VariantStatus| {
-            let same = |old: &&v1::VariantStatus| old.model == variant.model && old.variant == variant.variant;
-            sidecar.variants.iter().find(same).is_some_and(|old| old.breaker_open)
+            let same = |old: &&v1::VariantStatus| {
+                old.model == variant.model && old.variant == variant.variant
+            };
+            sidecar
+                .variants
+                .iter()
+                .find(same)
+                .is_some_and(|old| old.breaker_open)
         };
-        let turned: Vec<_> =
-            status.variants.iter().filter(|variant| variant.breaker_open != was_open(variant)).cloned().collect();
+        let turned: Vec<_> = status
+            .variants
+            .iter()
+            .filter(|variant| variant.breaker_open != was_open(variant))
+            .cloned()
+            .collect();
         sidecar.variants = status.variants;
         for variant in turned {
-            let Some(run) = self.book.active(&variant.model) else { continue };
+            let Some(run) = self.book.active(&variant.model) else {
+                continue;
+            };
             if run.rollout.id != variant.rollout {
                 continue;
             }
             let (id, model) = (run.rollout.id.clone(), variant.model);
-            let changed =
-                v1::BreakerChanged { sidecar: name.clone(), variant: variant.variant, open: variant.breaker_open };
-            self.emit(&id, &model, &Cause::own(), vec![Kind::BreakerChanged(changed)], now_ms)?;
+            let changed = v1::BreakerChanged {
+                sidecar: name.clone(),
+                variant: variant.variant,
+                open: variant.breaker_open,
+            };
+            self.emit(
+                &id,
+                &model,
+                &Cause::own(),
+                vec![Kind::BreakerChanged(changed)],
+                now_ms,
+            )?;
         }
         Ok(())
     }
 
     fn detach(&mut self, session: u64, now_ms: u64) {
-        let Some((_, sidecar)) = self.fleet.by_session(session) else { return };
+        let Some((_, sidecar)) = self.fleet.by_session(session) else {
+            return;
+        };
         sidecar.session = None;
         sidecar.last_seen_ms = now_ms;
         let incarnation = sidecar.incarnation;
@@ -197,22 +271,43 @@ impl Engine {
             if !gone || std::mem::replace(&mut sidecar.reported_lost, true) {
                 continue;
             }
-            for run in self.book.runs.values().filter(|run| sidecar.models.contains(&run.rollout.model)) {
-                lost.push((name.clone(), run.rollout.id.clone(), run.rollout.model.clone()));
+            for run in self
+                .book
+                .runs
+                .values()
+                .filter(|run| sidecar.models.contains(&run.rollout.model))
+            {
+                lost.push((
+                    name.clone(),
+                    run.rollout.id.clone(),
+                    run.rollout.model.clone(),
+                ));
             }
         }
         lost
     }
 
     fn report(&mut self, report: &v1::ReportRequest, reply: Reply<v1::ReportAck>, now_ms: u64) {
-        let (source, new) = self.fleet.source(&report.sidecar, report.incarnation, rand::rng().random());
+        let (source, new) =
+            self.fleet
+                .source(&report.sidecar, report.incarnation, rand::rng().random());
         let taken = source.taken_seq;
         if report.seq <= taken {
-            return self.reply(reply, v1::ReportAck { committed_seq: taken, ..v1::ReportAck::default() });
+            return self.reply(
+                reply,
+                v1::ReportAck {
+                    committed_seq: taken,
+                    ..v1::ReportAck::default()
+                },
+            );
         }
         // What came before the first report that we see of an incarnation is not to be had any more.
         if report.seq > taken + 1 && taken > 0 {
-            let gap = v1::ReportAck { committed_seq: taken, resend_after: taken, resend: true };
+            let gap = v1::ReportAck {
+                committed_seq: taken,
+                resend_after: taken,
+                resend: true,
+            };
             return self.reply(reply, gap);
         }
         source.taken_seq = report.seq;
@@ -232,10 +327,17 @@ impl Engine {
             }
         }
         for run in self.book.runs.values_mut() {
-            run.progress.report(report.incarnation, report.finished_before, now_ms);
+            run.progress
+                .report(report.incarnation, report.finished_before, now_ms);
         }
         metrics::counter!("serinus_reports_total").increment(1);
-        self.reply(reply, v1::ReportAck { committed_seq: report.seq, ..v1::ReportAck::default() });
+        self.reply(
+            reply,
+            v1::ReportAck {
+                committed_seq: report.seq,
+                ..v1::ReportAck::default()
+            },
+        );
     }
 
     fn outcomes(
@@ -245,9 +347,15 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let mut statuses = Vec::with_capacity(items.len());
         for item in items {
-            let status =
-                outcomes::take(&mut self.book, &self.fleet, &mut self.seen, self.store.as_ref(), item)?;
-            metrics::counter!("serinus_outcomes_total", "status" => status.as_str_name()).increment(1);
+            let status = outcomes::take(
+                &mut self.book,
+                &self.fleet,
+                &mut self.seen,
+                self.store.as_ref(),
+                item,
+            )?;
+            metrics::counter!("serinus_outcomes_total", "status" => status.as_str_name())
+                .increment(1);
             statuses.push(status);
         }
         self.reply(reply, statuses);
@@ -256,7 +364,9 @@ impl Engine {
 
     /// A new rollout waits for the sidecars that serve its model.
     fn connect_sources(&mut self, id: &str) {
-        let Some(run) = self.book.runs.get_mut(id) else { return };
+        let Some(run) = self.book.runs.get_mut(id) else {
+            return;
+        };
         let model = run.rollout.model.clone();
         for (_, sidecar) in self.fleet.serving(&model) {
             run.progress.connect(sidecar.incarnation);

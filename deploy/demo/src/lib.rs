@@ -6,4 +6,5 @@
 
 pub mod models;
 pub mod server;
+pub mod story;
 pub mod traffic;

@@ -23,7 +23,10 @@ pub fn accuracy(model: &dyn Model, samples: &[Sample]) -> f64 {
     if samples.is_empty() {
         return 0.0;
     }
-    let right = samples.iter().filter(|s| model.predict(&s.pixels) == s.digit).count();
+    let right = samples
+        .iter()
+        .filter(|s| model.predict(&s.pixels) == s.digit)
+        .count();
     right as f64 / samples.len() as f64
 }
 
@@ -123,13 +126,19 @@ mod tests {
     fn an_unknown_kind_is_refused_with_the_correct_forms() {
         for text in ["best", "constant", "constant:", "constant:300", "Echo"] {
             let error = text.parse::<ModelKind>().unwrap_err().to_string();
-            assert!(error.contains(&format!("`{text}`")) && error.contains("constant:N"), "{error}");
+            assert!(
+                error.contains(&format!("`{text}`")) && error.contains("constant:N"),
+                "{error}"
+            );
         }
     }
 
     #[test]
     fn accuracy_is_the_fraction_that_is_right() {
-        let sample = |digit| Sample { pixels: [0.0; PIXELS], digit };
+        let sample = |digit| Sample {
+            pixels: [0.0; PIXELS],
+            digit,
+        };
         let samples = [sample(3), sample(3), sample(3), sample(4)];
         assert_eq!(accuracy(&Constant(3), &samples), 0.75);
         assert_eq!(accuracy(&Constant(3), &[]), 0.0);

@@ -58,8 +58,10 @@ pub async fn serve(listener: TcpListener, served: Served, faults: Arc<Faults>) -
 }
 
 async fn accept_failed(error: &io::Error) {
-    let of_the_caller =
-        matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset);
+    let of_the_caller = matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+    );
     if !of_the_caller {
         tokio::time::sleep(ACCEPT_PAUSE).await;
     }

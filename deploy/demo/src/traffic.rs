@@ -1,5 +1,6 @@
 //! Traffic: plays the users of a model at a fixed rate and tells later which answers were right.
 
+mod ask;
 mod config;
 mod drive;
 mod histogram;
@@ -8,12 +9,13 @@ mod pace;
 mod pool;
 mod record;
 mod requests;
+mod state;
 mod stats;
 
+use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
@@ -23,16 +25,24 @@ pub use record::{Observer, Seen};
 pub use requests::{Payload, Requests};
 pub use stats::{Move, OutcomeStats, Stats, TargetStats, UNKNOWN_VARIANT, VariantStats};
 
-use drive::{Phase, Shared};
+use drive::Phase;
+use state::Shared;
 
 /// A running load generator. It has a thread of its own, so that neither side slows the other.
 ///
 /// Dropping it ends the load as [`Traffic::stop`] does, without waiting.
-#[derive(Debug)]
 pub struct Traffic {
     shared: Arc<Shared>,
     phase: watch::Sender<Phase>,
     ended: oneshot::Receiver<()>,
+}
+
+impl fmt::Debug for Traffic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Traffic")
+            .field("stats", &self.snapshot())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Traffic {
@@ -53,18 +63,25 @@ impl Traffic {
     }
 
     fn launch(config: Config, observer: Option<Observer>) -> Result<Self, TrafficError> {
-        config.check()?;
-        let shared = Arc::new(Shared::new(config, observer));
+        let shared = Arc::new(Shared::new(config, observer)?);
         let (phase, phases) = watch::channel(Phase::Running);
         let (end, ended) = oneshot::channel();
         let driven = shared.clone();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        std::thread::Builder::new().name("traffic".into()).spawn(move || {
-            runtime.block_on(drive::drive(driven, phases));
-            // Nobody listens if the generator was dropped instead of stopped.
-            let _ = end.send(());
-        })?;
-        Ok(Self { shared, phase, ended })
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        std::thread::Builder::new()
+            .name("traffic".into())
+            .spawn(move || {
+                runtime.block_on(drive::drive(driven, phases));
+                // Nobody listens if the generator was dropped instead of stopped.
+                let _ = end.send(());
+            })?;
+        Ok(Self {
+            shared,
+            phase,
+            ended,
+        })
     }
 
     /// The counts up to now.

@@ -202,7 +202,11 @@ mod tests {
             activity.absorb(1, second, &pair(10, 90));
         }
         activity.close(120);
-        assert_eq!(activity.expected_canary(0.1, 0, 122), 0.0, "reports may be on their way");
+        assert_eq!(
+            activity.expected_canary(0.1, 0, 122),
+            0.0,
+            "reports may be on their way"
+        );
         assert!((activity.expected_canary(0.1, 0, 132) - 100.0).abs() < 1e-9);
         assert!((activity.expected_canary(0.1, 127, 132) - 20.0).abs() < 1e-9);
     }

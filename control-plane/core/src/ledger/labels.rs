@@ -228,7 +228,7 @@ impl Epoch {
         let mut runs: Vec<Run> = Vec::new();
         let mut run: Option<Run> = None;
         for (&start, cell) in self.cells.range(..self.sealed_before) {
-            let open = run.get_or_insert(Run {
+            let open = run.get_or_insert_with(|| Run {
                 first: start,
                 end: start,
                 canary: Arm::default(),

@@ -1,8 +1,8 @@
 //! The data: 1797 scanned digits (Optical Recognition of Handwritten Digits, UCI), split by a seed.
 
+use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
-use rand::SeedableRng;
 use smartcore::dataset::digits;
 
 /// How many pixels an image has: 8 x 8.
@@ -36,14 +36,20 @@ impl Digits {
         samples.shuffle(&mut StdRng::seed_from_u64(seed));
         let held_out = (samples.len() as f64 * HELD_OUT).round() as usize;
         let train = samples.split_off(held_out);
-        Self { train, test: samples }
+        Self {
+            train,
+            test: samples,
+        }
     }
 }
 
 fn load() -> Vec<Sample> {
     let data = digits::load_dataset();
     let (images, _) = data.data.as_chunks::<PIXELS>();
-    let sample = |(pixels, digit): (&[f32; PIXELS], &f32)| Sample { pixels: *pixels, digit: *digit as u8 };
+    let sample = |(pixels, digit): (&[f32; PIXELS], &f32)| Sample {
+        pixels: *pixels,
+        digit: *digit as u8,
+    };
     images.iter().zip(&data.target).map(sample).collect()
 }
 
@@ -66,7 +72,12 @@ mod tests {
     #[test]
     fn the_data_is_what_the_protocol_promises() {
         for sample in load() {
-            assert!(sample.pixels.iter().all(|p| (0.0..=16.0).contains(p) && p.fract() == 0.0));
+            assert!(
+                sample
+                    .pixels
+                    .iter()
+                    .all(|p| (0.0..=16.0).contains(p) && p.fract() == 0.0)
+            );
             assert!(sample.digit <= 9);
         }
     }

@@ -33,7 +33,10 @@ enum Fitted {
 /// # Errors
 /// [`ModelError::NotTrained`] for a kind that learns nothing, [`ModelError::Fit`] if the data cannot be fitted.
 pub fn train(kind: ModelKind, samples: &[Sample], seed: u64) -> Result<TrainedModel, ModelError> {
-    let why = |error: smartcore::error::Failed| ModelError::Fit { kind, why: error.to_string() };
+    let why = |error: smartcore::error::Failed| ModelError::Fit {
+        kind,
+        why: error.to_string(),
+    };
     let values = samples.iter().flat_map(|s| s.pixels).collect();
     let x = DenseMatrix::new(samples.len(), PIXELS, values, false).map_err(why)?;
     let y = samples.iter().map(|s| u32::from(s.digit)).collect();
@@ -45,9 +48,17 @@ pub fn train(kind: ModelKind, samples: &[Sample], seed: u64) -> Result<TrainedMo
         ModelKind::Stable => forest(STABLE_TREES),
         ModelKind::Better => forest(BETTER_TREES),
         ModelKind::Worse => {
-            let parameters = DecisionTreeClassifierParameters::default().with_max_depth(WORSE_DEPTH);
-            Tree::fit(&x, &y, DecisionTreeClassifierParameters { seed: Some(seed), ..parameters })
-                .map(Fitted::Tree)
+            let parameters =
+                DecisionTreeClassifierParameters::default().with_max_depth(WORSE_DEPTH);
+            Tree::fit(
+                &x,
+                &y,
+                DecisionTreeClassifierParameters {
+                    seed: Some(seed),
+                    ..parameters
+                },
+            )
+            .map(Fitted::Tree)
         }
         ModelKind::Echo | ModelKind::Constant(_) => return Err(ModelError::NotTrained(kind)),
     };
@@ -68,41 +79,4 @@ impl Model for TrainedModel {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::models::{Digits, accuracy};
-
-    #[test]
-    fn every_seed_gives_a_stable_a_better_and_a_worse_model() {
-        for seed in 0..10 {
-            let digits = Digits::split(seed);
-            let measure = |kind| {
-                accuracy(&train(kind, &digits.train, seed).unwrap(), &digits.test)
-            };
-            let stable = measure(ModelKind::Stable);
-            let better = measure(ModelKind::Better);
-            let worse = measure(ModelKind::Worse);
-            println!("seed {seed}: stable {stable:.3}, better {better:.3}, worse {worse:.3}");
-            assert!(stable <= 0.93, "seed {seed}: stable {stable}");
-            assert!(better >= stable + 0.03, "seed {seed}: stable {stable}, better {better}");
-            assert!(worse < 0.7 && worse < stable, "seed {seed}: worse {worse}");
-        }
-    }
-
-    #[test]
-    fn training_repeats_itself() {
-        let digits = Digits::split(3);
-        let answers = || {
-            let model = train(ModelKind::Stable, &digits.train, 3).unwrap();
-            digits.test.iter().map(|s| model.predict(&s.pixels)).collect::<Vec<_>>()
-        };
-        assert_eq!(answers(), answers());
-    }
-
-    #[test]
-    fn what_cannot_be_trained_is_an_error() {
-        let none = train(ModelKind::Worse, &[], 0).unwrap_err();
-        assert!(matches!(none, ModelError::Fit { kind: ModelKind::Worse, .. }), "{none}");
-        assert!(matches!(train(ModelKind::Echo, &[], 0), Err(ModelError::NotTrained(_))));
-    }
-}
+mod tests;

@@ -34,7 +34,10 @@ pub(super) async fn answer(app: &App, request: Request<Incoming>) -> Result<Answ
         return Err(Cut);
     }
     let allowed = match route {
-        Route::Model { call: ModelCall::Infer, .. } => &[Method::POST][..],
+        Route::Model {
+            call: ModelCall::Infer,
+            ..
+        } => &[Method::POST][..],
         Route::Fault => &[Method::GET, Method::POST],
         _ => &[Method::GET],
     };
@@ -51,7 +54,10 @@ pub(super) async fn answer(app: &App, request: Request<Incoming>) -> Result<Answ
             Some(refusal) => refusal,
             None => model_call(app, call, body).await,
         },
-        Route::Unknown => error(StatusCode::NOT_FOUND, &format!("no such path: {}", head.uri.path())),
+        Route::Unknown => error(
+            StatusCode::NOT_FOUND,
+            &format!("no such path: {}", head.uri.path()),
+        ),
     })
 }
 
@@ -73,11 +79,17 @@ async fn infer(app: &App, body: Incoming) -> Result<Answer, Answer> {
         tokio::time::sleep(injection.delay).await;
     }
     let request = infer::parse(&body).map_err(|why| error(StatusCode::BAD_REQUEST, &why))?;
-    if let Some(status) = injection.status.and_then(|status| StatusCode::from_u16(status).ok()) {
+    if let Some(status) = injection
+        .status
+        .and_then(|status| StatusCode::from_u16(status).ok())
+    {
         app.faults.injected();
         return Err(error(status, "this error was asked for through /fault"));
     }
-    Ok(json_answer(StatusCode::OK, infer::answer(&app.served, &request, injection.wrong)))
+    Ok(json_answer(
+        StatusCode::OK,
+        infer::answer(&app.served, &request, injection.wrong),
+    ))
 }
 
 async fn set_fault(app: &App, body: Incoming) -> Answer {
@@ -87,7 +99,12 @@ async fn set_fault(app: &App, body: Incoming) -> Answer {
     };
     let fault: Fault = match serde_json::from_slice(&body) {
         Ok(fault) => fault,
-        Err(why) => return error(StatusCode::BAD_REQUEST, &format!("the body is no fault: {why}")),
+        Err(why) => {
+            return error(
+                StatusCode::BAD_REQUEST,
+                &format!("the body is no fault: {why}"),
+            );
+        }
     };
     match app.faults.set(fault) {
         Ok(()) => report_fault(app),
@@ -97,7 +114,10 @@ async fn set_fault(app: &App, body: Incoming) -> Answer {
 
 fn report_fault(app: &App) -> Answer {
     let report = serde_json::to_vec(&app.faults.report());
-    json_answer(StatusCode::OK, report.expect("a report holds only finite numbers and flags"))
+    json_answer(
+        StatusCode::OK,
+        report.expect("a report holds only finite numbers and flags"),
+    )
 }
 
 async fn read(body: Incoming) -> Result<Bytes, Answer> {
@@ -107,16 +127,28 @@ async fn read(body: Incoming) -> Result<Bytes, Answer> {
             let why = format!("the body has more than {MAX_BODY} bytes");
             Err(error(StatusCode::PAYLOAD_TOO_LARGE, &why))
         }
-        Err(why) => Err(error(StatusCode::BAD_REQUEST, &format!("the body broke off: {why}"))),
+        Err(why) => Err(error(
+            StatusCode::BAD_REQUEST,
+            &format!("the body broke off: {why}"),
+        )),
     }
 }
 
 fn absent(served: &Served, asked: &ModelPath<'_>) -> Option<Answer> {
     let name_fits = asked.name == served.name;
-    if name_fits && asked.version.as_ref().is_none_or(|version| *version == served.version) {
+    if name_fits
+        && asked
+            .version
+            .as_ref()
+            .is_none_or(|version| *version == served.version)
+    {
         return None;
     }
-    let version = asked.version.as_ref().map(|v| format!(" version `{v}`")).unwrap_or_default();
+    let version = asked
+        .version
+        .as_ref()
+        .map(|v| format!(" version `{v}`"))
+        .unwrap_or_default();
     let why = format!(
         "model `{}`{version} is unknown; this server has `{}` version `{}`",
         asked.name, served.name, served.version
@@ -149,7 +181,10 @@ fn error(status: StatusCode, why: &str) -> Answer {
 fn wrong_method(allowed: &[Method]) -> Answer {
     let names: Vec<_> = allowed.iter().map(Method::as_str).collect();
     let names = names.join(", ");
-    let mut answer = error(StatusCode::METHOD_NOT_ALLOWED, &format!("this path takes {names}"));
+    let mut answer = error(
+        StatusCode::METHOD_NOT_ALLOWED,
+        &format!("this path takes {names}"),
+    );
     let names = HeaderValue::from_str(&names).expect("names of methods are plain ASCII");
     answer.headers_mut().insert(header::ALLOW, names);
     answer

@@ -37,13 +37,29 @@ pub struct Args {
 /// # Errors
 /// If the model cannot be trained, the address not bound or stdout not written.
 pub async fn run(args: Args) -> anyhow::Result<()> {
-    let Args { model: kind, name, version, listen, seed } = args;
+    let Args {
+        model: kind,
+        name,
+        version,
+        listen,
+        seed,
+    } = args;
     let model = tokio::task::spawn_blocking(move || kind.build(seed))
         .await
         .context("training the model")??;
-    let listener =
-        TcpListener::bind(listen).await.with_context(|| format!("--listen: cannot bind {listen}"))?;
+    let listener = TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("--listen: cannot bind {listen}"))?;
     let address = listener.local_addr().context("reading the bound address")?;
     writeln!(std::io::stdout(), "listening {address}").context("writing to stdout")?;
-    match serve(listener, Served { name, version, model }, Arc::new(Faults::new(seed))).await {}
+    match serve(
+        listener,
+        Served {
+            name,
+            version,
+            model,
+        },
+        Arc::new(Faults::new(seed)),
+    )
+    .await {}
 }

@@ -9,7 +9,10 @@ pub(super) enum Route<'a> {
     Live,
     Ready,
     Fault,
-    Model { model: ModelPath<'a>, call: ModelCall },
+    Model {
+        model: ModelPath<'a>,
+        call: ModelCall,
+    },
     Unknown,
 }
 
@@ -38,7 +41,9 @@ impl<'a> Route<'a> {
             "/fault" => return Self::Fault,
             _ => {}
         }
-        let Some(rest) = path.strip_prefix("/v2/models/") else { return Self::Unknown };
+        let Some(rest) = path.strip_prefix("/v2/models/") else {
+            return Self::Unknown;
+        };
         let (name, rest) = rest.split_once('/').unwrap_or((rest, ""));
         let (version, call) = match rest.strip_prefix("versions/") {
             Some(rest) => {
@@ -56,7 +61,13 @@ impl<'a> Route<'a> {
         if name.is_empty() || version == Some("") {
             return Self::Unknown;
         }
-        Self::Model { model: ModelPath { name: decode(name), version: version.map(decode) }, call }
+        Self::Model {
+            model: ModelPath {
+                name: decode(name),
+                version: version.map(decode),
+            },
+            call,
+        }
     }
 }
 
@@ -79,7 +90,10 @@ fn decode(segment: &str) -> Cow<'_, str> {
 
 fn hex(digits: &[u8]) -> Option<u8> {
     let value = |digit: u8| char::from(digit).to_digit(16);
-    digits.iter().try_fold(0, |sum, digit| Some(sum * 16 + value(*digit)?)).map(|byte| byte as u8)
+    digits
+        .iter()
+        .try_fold(0, |sum, digit| Some(sum * 16 + value(*digit)?))
+        .map(|byte| byte as u8)
 }
 
 #[cfg(test)]
@@ -88,7 +102,13 @@ mod tests {
 
     fn model<'a>(name: &'a str, version: Option<&'a str>, call: ModelCall) -> Route<'a> {
         let version = version.map(Cow::Borrowed);
-        Route::Model { model: ModelPath { name: Cow::Borrowed(name), version }, call }
+        Route::Model {
+            model: ModelPath {
+                name: Cow::Borrowed(name),
+                version,
+            },
+            call,
+        }
     }
 
     #[test]
@@ -96,9 +116,18 @@ mod tests {
         assert_eq!(Route::of("/v2"), Route::ServerMetadata);
         assert_eq!(Route::of("/v2/health/live"), Route::Live);
         assert_eq!(Route::of("/v2/health/ready"), Route::Ready);
-        assert_eq!(Route::of("/v2/models/m"), model("m", None, ModelCall::Metadata));
-        assert_eq!(Route::of("/v2/models/m/ready"), model("m", None, ModelCall::Ready));
-        assert_eq!(Route::of("/v2/models/m/infer"), model("m", None, ModelCall::Infer));
+        assert_eq!(
+            Route::of("/v2/models/m"),
+            model("m", None, ModelCall::Metadata)
+        );
+        assert_eq!(
+            Route::of("/v2/models/m/ready"),
+            model("m", None, ModelCall::Ready)
+        );
+        assert_eq!(
+            Route::of("/v2/models/m/infer"),
+            model("m", None, ModelCall::Infer)
+        );
         let versioned = Route::of("/v2/models/m/versions/2/infer");
         assert_eq!(versioned, model("m", Some("2"), ModelCall::Infer));
         let metadata = Route::of("/v2/models/m/versions/2");
@@ -120,8 +149,15 @@ mod tests {
     #[test]
     fn other_paths_are_unknown() {
         for path in [
-            "/", "", "/v1/models/m", "/v2/models/", "/v2/models//infer", "/v2/models/m/predict",
-            "/v2/models/m/versions//infer", "/v2/models/m/infer/x", "/fault/x",
+            "/",
+            "",
+            "/v1/models/m",
+            "/v2/models/",
+            "/v2/models//infer",
+            "/v2/models/m/predict",
+            "/v2/models/m/versions//infer",
+            "/v2/models/m/infer/x",
+            "/fault/x",
         ] {
             assert_eq!(Route::of(path), Route::Unknown, "{path}");
         }

@@ -19,7 +19,11 @@ impl<'de> Deserialize<'de> for TensorData {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut data = Self::default();
         let mut lengths = [None; MAX_DEPTH];
-        let list = List { values: &mut data.values, lengths: &mut lengths, depth: 0 };
+        let list = List {
+            values: &mut data.values,
+            lengths: &mut lengths,
+            depth: 0,
+        };
         deserializer.deserialize_seq(list)?;
         data.nesting = lengths.into_iter().map_while(|length| length).collect();
         Ok(data)
@@ -40,9 +44,20 @@ impl<'de> Visitor<'de> for List<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-        let Self { values, lengths, depth } = self;
+        let Self {
+            values,
+            lengths,
+            depth,
+        } = self;
         let mut length = 0;
-        while list.next_element_seed(Element { values, lengths, depth })?.is_some() {
+        while list
+            .next_element_seed(Element {
+                values,
+                lengths,
+                depth,
+            })?
+            .is_some()
+        {
             length += 1;
         }
         // Numbers where other branches hold lists (or the reverse) would leave a length that differs or a total
@@ -97,58 +112,18 @@ impl<'de> Visitor<'de> for Element<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<(), A::Error> {
         let depth = self.depth + 1;
         if depth == MAX_DEPTH {
-            return Err(A::Error::custom("lists are nested deeper than any shape of this model"));
+            return Err(A::Error::custom(
+                "lists are nested deeper than any shape of this model",
+            ));
         }
-        List { values: self.values, lengths: self.lengths, depth }.visit_seq(list)
+        List {
+            values: self.values,
+            lengths: self.lengths,
+            depth,
+        }
+        .visit_seq(list)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn read(json: &str) -> Result<TensorData, String> {
-        serde_json::from_str(json).map_err(|e: serde_json::Error| e.to_string())
-    }
-
-    #[test]
-    fn flat_and_nested_data_hold_the_same_values() {
-        let flat = read("[1, 2.5, -3, 4]").unwrap();
-        let nested = read("[[1, 2.5], [-3, 4]]").unwrap();
-        assert_eq!((flat.values.as_slice(), flat.nesting.as_slice()), (&[1.0, 2.5, -3.0, 4.0][..], &[4][..]));
-        assert_eq!((nested.values, nested.nesting), (flat.values, vec![2, 2]));
-    }
-
-    #[test]
-    fn what_is_no_tensor_is_refused() {
-        for (json, why) in [
-            ("[[1, 2], [3]]", "2 and 1 elements"),
-            ("[\"a\"]", "a number"),
-            ("[null]", "a number"),
-            ("7", "a list of numbers"),
-            ("[[[[[1]]]]]", "deeper"),
-        ] {
-            let error = read(json).unwrap_err();
-            assert!(error.contains(why), "{json}: {error}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn nesting_and_values_survive(rows in 1_usize..5, columns in 1_usize..5, seed in any::<u32>()) {
-            let value = |i: usize| (seed.wrapping_mul(i as u32 + 1) % 1000) as f32 / 8.0;
-            let nested: Vec<Vec<f32>> =
-                (0..rows).map(|r| (0..columns).map(|c| value(r * columns + c)).collect()).collect();
-            let data = read(&serde_json::to_string(&nested).unwrap()).unwrap();
-            prop_assert_eq!(data.values, nested.concat());
-            prop_assert_eq!(data.nesting, vec![rows, columns]);
-        }
-
-        #[test]
-        fn any_text_is_read_or_refused_without_a_panic(text in "[\\[\\]0-9,. ]{0,40}") {
-            let _ = read(&text);
-        }
-    }
-}
+mod tests;

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use http::HeaderName;
+use http::uri::PathAndQuery;
+use http::{HeaderName, Uri};
 
 use super::Requests;
 
@@ -99,6 +100,14 @@ impl Config {
         }
     }
 
+    /// The path of the requests.
+    pub(super) fn uri(&self) -> Result<Uri, ConfigError> {
+        let path = &self.requests.path;
+        let uri: Option<PathAndQuery> = path.parse().ok().filter(|_| path.starts_with('/'));
+        uri.map(Uri::from)
+            .ok_or_else(|| ConfigError::Path(path.clone()))
+    }
+
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         check_rate(self.rate)?;
         if self.targets.is_empty() {
@@ -107,9 +116,7 @@ impl Config {
         if self.requests.payloads.is_empty() {
             return Err(ConfigError::NoPayloads);
         }
-        if self.requests.path.parse::<http::uri::PathAndQuery>().is_err() {
-            return Err(ConfigError::Path(self.requests.path.clone()));
-        }
+        self.uri()?;
         if self.connections == 0 {
             return Err(ConfigError::NoConnections);
         }
@@ -124,7 +131,11 @@ impl Config {
 }
 
 pub(super) fn check_rate(rate: f64) -> Result<(), ConfigError> {
-    if rate > 0.0 && rate <= MAX_RATE { Ok(()) } else { Err(ConfigError::Rate(rate)) }
+    if rate > 0.0 && rate <= MAX_RATE {
+        Ok(())
+    } else {
+        Err(ConfigError::Rate(rate))
+    }
 }
 
 /// A field of a [`Config`] that is wrong.
@@ -146,7 +157,7 @@ pub enum ConfigError {
     #[error("connections: is 0, must be at least 1")]
     NoConnections,
     /// Not allowed in a header.
-    #[error("users.prefix: `{0:?}` cannot stand in a header")]
+    #[error("users.prefix: {0:?} cannot stand in a header")]
     UserPrefix(String),
     /// Would spin.
     #[error("outcomes.every: is zero, must be positive, such as 200 ms")]

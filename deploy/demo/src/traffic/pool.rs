@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -28,6 +28,13 @@ pub(super) struct Answer {
     pub(super) body: Bytes,
 }
 
+impl Answer {
+    /// The value of a header, if it is there and plain text.
+    pub(super) fn text(&self, name: &HeaderName) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}
+
 /// Why there was no whole answer.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CallError {
@@ -49,7 +56,11 @@ impl Pool {
     pub(super) fn new(address: SocketAddr) -> Self {
         let host = HeaderValue::from_str(&address.to_string())
             .expect("an address has only digits, letters and punctuation");
-        Self { address, host, idle: Mutex::default() }
+        Self {
+            address,
+            host,
+            idle: Mutex::default(),
+        }
     }
 
     /// Sends `post` and reads the answer to its end.
@@ -82,12 +93,17 @@ impl Pool {
         *request.headers_mut() = post.headers;
         let headers = request.headers_mut();
         headers.insert(header::HOST, self.host.clone());
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
         request
     }
 
     async fn connect(&self) -> Result<Sender, CallError> {
-        let stream = TcpStream::connect(self.address).await.map_err(CallError::Connect)?;
+        let stream = TcpStream::connect(self.address)
+            .await
+            .map_err(CallError::Connect)?;
         stream.set_nodelay(true).map_err(CallError::Connect)?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         // It ends when the sender is dropped or the peer closes; errors reach whoever waits for an answer.
@@ -102,8 +118,15 @@ impl Pool {
     ) -> Result<Answer, CallError> {
         let (head, body) = answer.into_parts();
         let body = body.collect().await?.to_bytes();
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(sender);
-        Ok(Answer { status: head.status, headers: head.headers, body })
+        self.idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(sender);
+        Ok(Answer {
+            status: head.status,
+            headers: head.headers,
+            body,
+        })
     }
 
     fn take(&self) -> Option<Sender> {
@@ -118,62 +141,4 @@ impl Pool {
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
-
-    use super::*;
-
-    fn post() -> Post {
-        Post { uri: Uri::from_static("/x"), headers: HeaderMap::new(), body: Bytes::from_static(b"{}") }
-    }
-
-    /// Answers `calls` calls on one connection, then closes it.
-    async fn answer(listener: &TcpListener, calls: usize) {
-        let (mut stream, _) = listener.accept().await.unwrap();
-        for _ in 0..calls {
-            let mut seen = Vec::new();
-            while !seen.ends_with(b"{}") {
-                assert_ne!(stream.read_buf(&mut seen).await.unwrap(), 0);
-            }
-            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
-        }
-    }
-
-    #[tokio::test]
-    async fn a_connection_is_kept_and_a_closed_one_is_replaced() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let pool = Pool::new(listener.local_addr().unwrap());
-        let first = tokio::spawn(async move {
-            answer(&listener, 2).await;
-            listener
-        });
-        for _ in 0..2 {
-            assert_eq!(pool.call(post()).await.unwrap().body, "ok");
-        }
-        let listener = first.await.unwrap();
-        while pool.idle.lock().unwrap().iter().any(|sender| !sender.is_closed()) {
-            tokio::task::yield_now().await;
-        }
-        let second = tokio::spawn(async move { answer(&listener, 1).await });
-        assert_eq!(pool.call(post()).await.unwrap().status, StatusCode::OK);
-        second.await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn nobody_listening_and_a_cut_answer_are_errors() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let pool = Pool::new(listener.local_addr().unwrap());
-        let cut = tokio::spawn(async move {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nok").await.unwrap();
-            let mut seen = Vec::new();
-            while !seen.ends_with(b"{}") {
-                stream.read_buf(&mut seen).await.unwrap();
-            }
-        });
-        assert!(matches!(pool.call(post()).await, Err(CallError::Exchange(_))));
-        cut.await.unwrap();
-        assert!(matches!(pool.call(post()).await, Err(CallError::Connect(_))));
-    }
-}
+mod tests;

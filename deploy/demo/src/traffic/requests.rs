@@ -33,7 +33,10 @@ impl Requests {
             body: infer_body(&sample.pixels),
             truth: Some(i64::from(sample.digit)),
         };
-        Self { path: infer_path(model), payloads: samples.iter().map(payload).collect() }
+        Self {
+            path: infer_path(model),
+            payloads: samples.iter().map(payload).collect(),
+        }
     }
 
     /// Infer calls to `model`, always the same image, whose first pixel is `digit`: the answer of
@@ -41,12 +44,19 @@ impl Requests {
     pub fn echo(model: &str, digit: u8) -> Self {
         let mut pixels = [0.0; PIXELS];
         pixels[0] = f32::from(digit);
-        Self::constant(infer_path(model), infer_body(&pixels), Some(i64::from(digit)))
+        Self::constant(
+            infer_path(model),
+            infer_body(&pixels),
+            Some(i64::from(digit)),
+        )
     }
 
     /// The same `body` posted to `path` every time.
     pub fn constant(path: String, body: Bytes, truth: Option<i64>) -> Self {
-        Self { path, payloads: [Payload { body, truth }].into() }
+        Self {
+            path,
+            payloads: [Payload { body, truth }].into(),
+        }
     }
 }
 
@@ -80,7 +90,15 @@ mod tests {
         pixels[1] = 0.5;
         let requests = Requests::digits("digits", &[Sample { pixels, digit: 8 }]);
         assert_eq!(requests.path, "/v2/models/digits/infer");
-        let [Payload { body, truth: Some(8) }] = &*requests.payloads else { panic!("{requests:?}") };
+        let [
+            Payload {
+                body,
+                truth: Some(8),
+            },
+        ] = &*requests.payloads
+        else {
+            panic!("{requests:?}")
+        };
         let body: Value = serde_json::from_slice(body).unwrap();
         let input = &body["inputs"][0];
         assert_eq!(input["shape"], serde_json::json!([1, 64]));

@@ -1,0 +1,159 @@
+//! All guardrails of one canary together: slices in, verdicts out.
+
+mod judgement;
+
+use crate::assessment::Assessment;
+use crate::budget::ErrorBudget;
+use crate::counts::{LabelSlice, RequestSlice};
+use crate::gross::GrossErrors;
+use crate::histogram::Histogram;
+use crate::latency::StableLatency;
+use crate::logs::ln;
+use crate::monitor::{Monitor, RequestCounts};
+use crate::reading::Latencies;
+use crate::settings::{Action, Guardrail, Metric, Settings, SettingsError};
+use crate::shown_latency::{ShownLatency, timed};
+use crate::tolerance::Tolerances;
+use crate::traffic::Traffic;
+
+/// The decision engine for one canary of one rollout. Its state is a pure function of the slices
+/// folded, in order.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    alpha: f64,
+    beta: f64,
+    log_gamma: f64,
+    tolerances: Tolerances,
+    monitors: Vec<Monitor>,
+    history: StableLatency,
+    shown: ShownLatency,
+    budget: ErrorBudget,
+    gross: GrossErrors,
+    traffic: Traffic,
+    /// The newest epoch with a slice of requests that has both variants.
+    compared_epoch: Option<u64>,
+    slices: u64,
+    refused_slices: u64,
+}
+
+impl Engine {
+    /// An engine that has seen nothing but the baseline.
+    ///
+    /// # Errors
+    /// The first mistake in the settings, with the path of its field.
+    pub fn new(settings: Settings) -> Result<Self, SettingsError> {
+        let weights = settings.check()?;
+        let tolerances = Tolerances::new(&settings.tolerances);
+        let monitors = settings
+            .guardrails
+            .iter()
+            .zip(weights)
+            .map(|(guardrail, weight)| Monitor::new(guardrail, weight, &settings, &tolerances))
+            .collect();
+        let latency = settings
+            .baseline
+            .as_ref()
+            .map(|arm| Histogram::from_sparse(&arm.latency));
+        let margin = budget_margin(&settings.guardrails);
+        Ok(Self {
+            alpha: settings.alpha,
+            beta: settings.beta,
+            log_gamma: ln(settings.gamma),
+            tolerances,
+            monitors,
+            history: StableLatency::new(latency.unwrap_or_default()),
+            shown: ShownLatency::default(),
+            budget: ErrorBudget::new(settings.extra_errors_budget, margin),
+            gross: GrossErrors::default(),
+            traffic: Traffic::default(),
+            compared_epoch: None,
+            slices: 0,
+            refused_slices: 0,
+        })
+    }
+
+    /// Takes one slice of requests. A slice whose counts cannot be true is refused, counted, and
+    /// changes nothing else.
+    pub fn fold_requests(&mut self, slice: &RequestSlice) {
+        if !slice.canary.is_plausible() || !slice.stable.is_plausible() {
+            self.refused_slices += 1;
+            return;
+        }
+        self.slices += 1;
+        let errors = slice.errors();
+        if errors.has_both() {
+            self.compared_epoch = self.compared_epoch.max(Some(slice.epoch));
+        }
+        self.budget.fold(errors);
+        self.gross.fold(errors);
+        self.traffic.fold(slice.epoch, slice.seconds, errors);
+        let canary = Histogram::from_sparse(&slice.canary.latency);
+        let stable = Histogram::from_sparse(&slice.stable.latency);
+        let (canary_tail, stable_tail) = (canary.tail(), stable.tail());
+        let counts = RequestCounts {
+            errors,
+            history: &self.history.tail(),
+            canary: &canary_tail,
+            stable: &stable_tail,
+        };
+        self.monitors
+            .iter_mut()
+            .for_each(|monitor| monitor.fold_requests(counts));
+        self.history.fold(&stable);
+        self.shown
+            .fold(&canary, &stable, timed(&canary_tail, &stable_tail));
+    }
+
+    /// Takes one sealed slice of labels for the guardrail with this index. It is refused and
+    /// counted if its counts cannot be true, or if that guardrail has no labels.
+    pub fn fold_labels(&mut self, guardrail: usize, slice: &LabelSlice) {
+        let taken = slice.pair.is_plausible()
+            && self
+                .monitors
+                .get_mut(guardrail)
+                .is_some_and(|monitor| monitor.fold_labels(slice));
+        if !taken {
+            self.refused_slices += 1;
+        }
+    }
+
+    /// The state of all guardrails.
+    ///
+    /// `tolerance` is kappa of the present step; one that was not announced in the settings is
+    /// rounded down to one that was. `epoch` is the present epoch and `expects_both` says whether
+    /// its split gives traffic to canary and stable. Call it at the end of every slice: a threshold
+    /// counts at any time it is crossed.
+    pub fn assess(&self, tolerance: f64, epoch: u64, expects_both: bool) -> Assessment {
+        judgement::assess(self, tolerance, epoch, expects_both)
+    }
+
+    fn latencies(&self) -> Latencies {
+        let (canary, stable) = self.shown.tails();
+        let total = self.shown.total();
+        Latencies {
+            log_gamma: self.log_gamma,
+            canary,
+            stable,
+            history: self.history.tail(),
+            n_canary: total.canary.n,
+            n_stable: total.stable.n,
+        }
+    }
+}
+
+/// The margin beyond which the default budget is charged: that of the first error-rate guardrail,
+/// one that rolls back if there is any; without one, every extra error is charged.
+fn budget_margin(guardrails: &[Guardrail]) -> f64 {
+    let margin = |guardrail: &Guardrail| match guardrail.metric {
+        Metric::ErrorRate { margin } => Some(margin),
+        _ => None,
+    };
+    let rolls_back = |guardrail: &&Guardrail| guardrail.on_breach == Action::Rollback;
+    let first = guardrails.iter().filter(rolls_back).find_map(margin);
+    first
+        .or_else(|| guardrails.iter().find_map(margin))
+        .unwrap_or(0.0)
+}
+
+#[cfg(test)]
+mod tests;

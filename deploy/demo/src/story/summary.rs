@@ -1,0 +1,74 @@
+//! What the story showed, in numbers.
+
+use serde::Serialize;
+
+/// Both rollouts.
+#[derive(Clone, Debug, Serialize)]
+pub struct Summary {
+    /// The one that should be promoted.
+    pub promoted: Story,
+    /// The one that should be rolled back.
+    pub rolled_back: Story,
+    /// What each step asked for and got.
+    pub achieved_split: Vec<StepSplit>,
+    /// Requests per second.
+    pub rate: f64,
+    /// Requests in all.
+    pub requests: u64,
+    /// Labels that were delivered.
+    pub labels: u64,
+    /// Seconds from the first request to the last.
+    pub seconds: f64,
+    /// Seed of the run.
+    pub seed: u64,
+}
+
+/// One rollout.
+#[derive(Clone, Debug, Serialize)]
+pub struct Story {
+    /// The canary.
+    pub variant: String,
+    /// Its rollout.
+    pub rollout: String,
+    /// PROMOTED or ROLLED_BACK.
+    pub state: String,
+    /// Why, if it was rolled back.
+    pub cause: String,
+    /// The sentence of the last decision.
+    pub decision: String,
+    /// From its start to its end.
+    pub seconds_to_verdict: f64,
+    /// Distinct users whom the canary answered meanwhile.
+    pub exposed_users: u64,
+    /// Failed answers that reached a user meanwhile, of both variants.
+    pub user_visible_errors: u64,
+    /// Share of the canary's answers that were right.
+    pub accuracy: Option<f64>,
+    /// Share of stable's answers that were right meanwhile.
+    pub stable_accuracy: Option<f64>,
+}
+
+/// The canary's share in one epoch.
+#[derive(Clone, Debug, Serialize)]
+pub struct StepSplit {
+    /// The canary.
+    pub variant: String,
+    /// Step, from 1.
+    pub step: u32,
+    /// Asked for, 0..=1.
+    pub asked: f64,
+    /// Measured by the sidecars, 0..=1.
+    pub achieved: f64,
+}
+
+impl Summary {
+    /// Whether both rollouts ended as they should, and no user saw an error.
+    #[must_use]
+    pub fn as_it_should(&self) -> bool {
+        let unharmed = |story: &Story| story.user_visible_errors == 0;
+        self.promoted.state == "PROMOTED"
+            && self.rolled_back.state == "ROLLED_BACK"
+            && unharmed(&self.promoted)
+            && unharmed(&self.rolled_back)
+    }
+}
