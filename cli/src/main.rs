@@ -1,2 +1,5 @@
-//! placeholder
-fn main() {}
+//! The program `serinus`; see the library.
+
+fn main() -> std::process::ExitCode {
+    serinus_cli::run()
+}

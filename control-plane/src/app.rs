@@ -36,7 +36,9 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         return print("the configuration is right\n");
     }
     telemetry::init(config.log, &config.log_filter);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
     let runtime = runtime.context("start the runtime")?;
     let ended = runtime.block_on(serve(config, tokens));
     // A read of the store may still be under way on a thread of its own; it changes nothing.
@@ -44,8 +46,23 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     ended
 }
 
+/// An error and its causes on one line, without what a message already says about its cause.
+#[must_use]
+pub fn describe(error: &anyhow::Error) -> String {
+    error
+        .chain()
+        .map(ToString::to_string)
+        .fold(String::new(), |text, cause| match text.contains(&cause) {
+            true => text,
+            false if text.is_empty() => cause,
+            false => format!("{text}: {cause}"),
+        })
+}
+
 fn print(text: &str) -> anyhow::Result<()> {
-    std::io::stdout().write_all(text.as_bytes()).context("write to standard output")
+    std::io::stdout()
+        .write_all(text.as_bytes())
+        .context("write to standard output")
 }
 
 fn tokens(config: &ControlPlane) -> anyhow::Result<Option<Tokens>> {
@@ -55,7 +72,9 @@ fn tokens(config: &ControlPlane) -> anyhow::Result<Option<Tokens>> {
 async fn serve(config: ControlPlane, tokens: Option<Tokens>) -> anyhow::Result<()> {
     let server = Server::start(&config, tokens).await?;
     let (grpc, http) = (server.grpc, server.http);
-    print(&format!("serinus-control-plane ready grpc={grpc} http={http}\n"))?;
+    print(&format!(
+        "serinus-control-plane ready grpc={grpc} http={http}\n"
+    ))?;
     server.until(shutdown::signal()).await
 }
 
@@ -80,20 +99,38 @@ impl Server {
     /// If the store cannot be opened or an address cannot be bound.
     pub async fn start(config: &ControlPlane, tokens: Option<Tokens>) -> anyhow::Result<Self> {
         metrics::install();
-        let options = Options { generation: config.generation, ..Options::new(&config.data_dir) };
+        let options = Options {
+            generation: config.generation,
+            ..Options::new(&config.data_dir)
+        };
         let opened = tokio::task::spawn_blocking(move || open(&options)).await;
         let (engine, handle) = opened.context("open the store")??;
         let grpc_listener = bind("listen", config.listen).await?;
         let http_listener = bind("http", config.http).await?;
-        let grpc = grpc_listener.local_addr().context("read the bound address")?;
-        let http = http_listener.local_addr().context("read the bound address")?;
+        let grpc = grpc_listener
+            .local_addr()
+            .context("read the bound address")?;
+        let http = http_listener
+            .local_addr()
+            .context("read the bound address")?;
         let (stop_surfaces, drain) = shutdown::channel();
         let (stop_engine, engine_drain) = shutdown::channel();
         let engine = tokio::spawn(engine.run(engine_drain));
-        let options = grpc::Options { tokens, reflection: grpc.ip().is_loopback() };
+        let options = grpc::Options {
+            tokens,
+            reflection: grpc.ip().is_loopback(),
+        };
         let surfaces = serve_surfaces(grpc_listener, http_listener, handle, options, drain)?;
         let deadline = config.drain;
-        Ok(Self { grpc, http, surfaces, engine, stop_surfaces, stop_engine, deadline })
+        Ok(Self {
+            grpc,
+            http,
+            surfaces,
+            engine,
+            stop_surfaces,
+            stop_engine,
+            deadline,
+        })
     }
 
     /// Serves until `stop`, then drains: streams and calls end, then the engine commits what is left. What has not
@@ -156,3 +193,6 @@ fn serve_surfaces(
     surfaces.spawn(async move { pages.await.context("serve HTTP") });
     Ok(surfaces)
 }
+
+#[cfg(test)]
+mod tests;

@@ -116,13 +116,20 @@ fn check(config: ControlPlane) -> Result<ControlPlane, LoadError> {
     }
     for (key, address) in [("listen", config.listen), ("http", config.http)] {
         if !address.ip().is_loopback() && config.token_file.is_none() {
-            return Err(LoadError::Open { key, address, role: Role::Operator });
+            return Err(LoadError::Open {
+                key,
+                address,
+                role: Role::Operator,
+            });
         }
     }
     Ok(config)
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for this signature")]
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks for this signature"
+)]
 fn format_name<S: Serializer>(format: &Format, out: S) -> Result<S::Ok, S::Error> {
     out.serialize_str(match format {
         Format::Auto => "auto",
@@ -145,7 +152,9 @@ mod tests {
 
     fn env(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
         let pairs = pairs.iter();
-        pairs.map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+        pairs
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect()
     }
 
     #[test]
@@ -167,7 +176,10 @@ mod tests {
         ]);
         let config = load(&args(None, Some("127.0.0.1:2")), vars).unwrap();
         assert_eq!(config.listen.port(), 2);
-        assert_eq!((config.data_dir, config.drain), ("from-env".into(), Duration::from_secs(3)));
+        assert_eq!(
+            (config.data_dir, config.drain),
+            ("from-env".into(), Duration::from_secs(3))
+        );
     }
 
     #[test]
@@ -179,7 +191,10 @@ mod tests {
             ("SERINUS_CONTROL_PLANE_CONFIG", "read by the flag"),
         ]);
         load(&args(Some("d"), None), vars).unwrap();
-        let error = load(&args(Some("d"), None), env(&[("SERINUS_CONTROL_PLANE_LISTN", "x")]));
+        let error = load(
+            &args(Some("d"), None),
+            env(&[("SERINUS_CONTROL_PLANE_LISTN", "x")]),
+        );
         assert!(error.unwrap_err().to_string().contains("listn"));
     }
 
@@ -188,11 +203,17 @@ mod tests {
         let error = load(&args(Some("d"), Some("0.0.0.0:7400")), env(&[])).unwrap_err();
         let text = error.to_string();
         assert!(text.contains("listen = 0.0.0.0:7400"), "{text}");
-        assert!(text.contains("serinus-control-plane token NAME operator"), "{text}");
+        assert!(
+            text.contains("serinus-control-plane token NAME operator"),
+            "{text}"
+        );
         let vars = env(&[("SERINUS_CONTROL_PLANE_HTTP", "[::]:7401")]);
         let error = load(&args(Some("d"), None), vars).unwrap_err();
         assert!(error.to_string().contains("http = [::]:7401"), "{error}");
-        let with_file = Args { token_file: Some("t".into()), ..args(Some("d"), Some("0.0.0.0:0")) };
+        let with_file = Args {
+            token_file: Some("t".into()),
+            ..args(Some("d"), Some("0.0.0.0:0"))
+        };
         load(&with_file, env(&[])).unwrap();
     }
 

@@ -48,14 +48,11 @@ const STREAMS: u32 = 1024;
 const HEADER_BYTES: u32 = 16 * 1024;
 /// Commands and plans are a few kilobytes.
 const COMMAND_BYTES: usize = 1024 * 1024;
-/// Of one sidecar message: 1024 models with their fences.
-const SYNC_BYTES: usize = 1024 * 1024;
 /// Of one report, and of 10,000 outcomes.
 const REPORT_BYTES: usize = 4 * 1024 * 1024;
 
 /// Whose health can be asked for, besides that of the whole.
-const SERVICE_NAMES: [&str; 2] =
-    [rollouts_server::SERVICE_NAME, sidecars_server::SERVICE_NAME];
+const SERVICE_NAMES: [&str; 2] = [rollouts_server::SERVICE_NAME, sidecars_server::SERVICE_NAME];
 
 const OPERATOR: &[Role] = &[Role::Operator];
 const SIDECAR: &[Role] = &[Role::Sidecar];
@@ -110,7 +107,9 @@ pub async fn serve(
 
     let (health, health_service) = tonic_health::server::health_reporter();
     for name in SERVICE_NAMES {
-        health.set_service_status(name, ServingStatus::Serving).await;
+        health
+            .set_service_status(name, ServingStatus::Serving)
+            .await;
     }
     let describe = || {
         tonic_reflection::server::Builder::configure()
@@ -128,7 +127,9 @@ pub async fn serve(
         .add_service(InterceptedService::new(outcomes, gate(BOTH)))
         .add_service(InterceptedService::new(sidecars, gate(SIDECAR)))
         .add_service(health_service)
-        .add_optional_service(reflection.map(|service| InterceptedService::new(service, gate(BOTH))))
+        .add_optional_service(
+            reflection.map(|service| InterceptedService::new(service, gate(BOTH))),
+        )
         .serve_with_incoming_shutdown(incoming(listener), async move {
             stop.wait().await;
             end(health).await;
@@ -141,7 +142,9 @@ pub async fn serve(
 async fn end(mut health: HealthReporter) {
     let names = ["", SERVICE_NAMES[0], SERVICE_NAMES[1]];
     for name in names {
-        health.set_service_status(name, ServingStatus::NotServing).await;
+        health
+            .set_service_status(name, ServingStatus::NotServing)
+            .await;
         health.clear_service_status(name).await;
     }
 }

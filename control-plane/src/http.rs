@@ -34,7 +34,12 @@ pub async fn serve(
     grpc: SocketAddr,
     drain: Drain,
 ) -> std::io::Result<()> {
-    let site = Site { handle, metrics: metrics::install(), drain: drain.clone(), grpc };
+    let site = Site {
+        handle,
+        metrics: metrics::install(),
+        drain: drain.clone(),
+        grpc,
+    };
     let upkeep = tokio::spawn(upkeep(site.metrics.clone()));
     let mut stop = drain;
     let served = axum::serve(listener, router(site)).with_graceful_shutdown(async move {
@@ -95,7 +100,11 @@ async fn front(State(site): State<Site>) -> impl IntoResponse {
         "Serinus control plane {version}\n\nrollouts:  serinus --server http://{grpc} rollout list\n\
          metrics:   /metrics\nprobes:    /healthz /readyz\n"
     );
-    for model in views.models.values().filter(|model| !model.active_rollout.is_empty()) {
+    for model in views
+        .models
+        .values()
+        .filter(|model| !model.active_rollout.is_empty())
+    {
         let name = &model.name;
         page += &format!("watch:     serinus --server http://{grpc} rollout watch {name}\n");
     }

@@ -16,7 +16,7 @@ fn main() -> ExitCode {
     match app::run(Cli::parse().args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("serinus-control-plane: {error:#}");
+            eprintln!("serinus-control-plane: {}", app::describe(&error));
             ExitCode::FAILURE
         }
     }

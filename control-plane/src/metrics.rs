@@ -32,8 +32,9 @@ pub const DENIED: &str = "serinus_calls_denied_total";
 pub const COMMIT_SECONDS: &str = "serinus_commit_seconds";
 
 /// Upper edges of histogram buckets, seconds.
-const BUCKETS: [f64; 14] =
-    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+const BUCKETS: [f64; 14] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
 
 /// Nobody else drains the recorder: without this, memory grows with every sample until a scrape.
 pub const UPKEEP: Duration = Duration::from_secs(5);
@@ -63,13 +64,25 @@ fn describe() {
     describe_gauge!(SIDECARS, "Sidecars with an open stream");
     describe_gauge!(REVISION, "Revision of the newest event on disk");
     describe_counter!(COMMANDS, "Commands by verb and gRPC code");
-    describe_counter!(PUSHES, "Pushes to sidecars by outcome: applied, rejected, timeout");
+    describe_counter!(
+        PUSHES,
+        "Pushes to sidecars by outcome: applied, rejected, timeout"
+    );
     describe_counter!(STREAMS_ENDED, "Sidecar streams that ended, by reason");
-    describe_counter!(REPORTS, "Reports from sidecars by result: stored, resend, refused");
+    describe_counter!(
+        REPORTS,
+        "Reports from sidecars by result: stored, resend, refused"
+    );
     describe_counter!(OUTCOMES, "Outcomes by status");
     describe_gauge!(WATCHES, "Open watches of rollouts and events");
-    describe_counter!(DENIED, "Calls with a missing, unknown or insufficient token");
-    describe_histogram!(COMMIT_SECONDS, "Seconds from a commit's start until it is on disk");
+    describe_counter!(
+        DENIED,
+        "Calls with a missing, unknown or insufficient token"
+    );
+    describe_histogram!(
+        COMMIT_SECONDS,
+        "Seconds from a commit's start until it is on disk"
+    );
 }
 
 /// Sets the gauges that follow from what is served; called before each scrape.
@@ -84,7 +97,11 @@ pub fn observe(views: &Views, revision: u64) {
     for (state, count) in states {
         gauge!(ROLLOUTS, "state" => state).set(f64::from(count));
     }
-    let connected = views.sidecars.values().filter(|sidecar| sidecar.connected).count();
+    let connected = views
+        .sidecars
+        .values()
+        .filter(|sidecar| sidecar.connected)
+        .count();
     gauge!(SIDECARS).set(connected as f64);
     gauge!(REVISION).set(revision as f64);
 }
@@ -130,8 +147,14 @@ mod tests {
             handle.run_upkeep();
             let text = handle.render();
             assert!(text.contains("serinus_rollouts{state=\"held\"}"), "{text}");
-            assert!(text.contains("# HELP serinus_revision Revision of the newest"), "{text}");
-            assert!(text.contains("serinus_test_seconds_bucket{le=\"0.005\"} 1"), "{text}");
+            assert!(
+                text.contains("# HELP serinus_revision Revision of the newest"),
+                "{text}"
+            );
+            assert!(
+                text.contains("serinus_test_seconds_bucket{le=\"0.005\"} 1"),
+                "{text}"
+            );
         }
     }
 }

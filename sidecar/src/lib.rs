@@ -1,1 +1,20 @@
-//! placeholder
+//! The sidecar: routes local inference calls between model versions, measures what happens, and reports it.
+
+pub mod admin;
+pub mod app;
+pub mod breaker;
+mod classify;
+pub mod config;
+#[cfg(test)]
+mod fake;
+pub mod limits;
+pub mod meter;
+pub mod outcomes;
+mod pool;
+mod proxy;
+pub mod report;
+mod route;
+pub mod shared;
+pub mod sync;
+pub mod table;
+pub mod worker;

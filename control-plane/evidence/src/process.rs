@@ -56,6 +56,11 @@ impl Process {
         self.phi = self.dispersion.phi();
     }
 
+    /// What is known otherwise about the variance inflation: it is no more than this.
+    pub(crate) fn limit_phi(&mut self, phi: f64) {
+        self.phi = self.phi.min(phi);
+    }
+
     /// Takes one slice without betting on it: it only teaches the dispersion.
     pub fn fold_neutral(&mut self, sums: impl Into<Sums>) {
         self.fold(&[0.0; 10], |_| [0.0; 3], sums);

@@ -1,6 +1,7 @@
 //! One quantile of the latency: "slower than stable's quantile" is an event, exact at bucket edges.
 
 use crate::counts::Sums;
+use crate::dispersion::Dispersion;
 use crate::histogram::{Tail, Threshold};
 use crate::logs::{exp, log1p};
 use crate::margin::{self, Null};
@@ -29,6 +30,11 @@ impl SlowDown {
         self.log_ratio.max(log1p(self.slack_us / quantile_us))
     }
 
+    /// Whether the slack decides the tolerance, rather than the ratio.
+    fn is_slack(&self, bucket: usize) -> bool {
+        self.log_tolerated(bucket) > self.log_ratio
+    }
+
     /// Buckets by which canary must exceed to be beyond the tolerance: rounded up.
     fn rollback_shift(&self, bucket: usize) -> usize {
         let shift = self.log_tolerated(bucket) / self.log_gamma;
@@ -47,6 +53,8 @@ impl SlowDown {
 pub(crate) struct QuantileMonitor {
     quantile: f64,
     process: Process,
+    /// Of the same event in both variants, at the threshold and at the shifted one.
+    alike: [Dispersion; 2],
     ratio: RatioInterval,
 }
 
@@ -65,6 +73,7 @@ impl QuantileMonitor {
         Self {
             quantile,
             process: Process::new(tolerances),
+            alike: [Dispersion::default(), Dispersion::default()],
             ratio,
         }
     }
@@ -95,7 +104,26 @@ impl QuantileMonitor {
                 .map(|theta| margin::log_e_against(Null::AtLeast, sums, 0.0, theta, guess))
         };
         self.process.fold(&bets, promote, sums);
+        self.learn_noise(tails, threshold, allowed);
         self.ratio.fold(threshold, canary, stable);
+    }
+
+    /// A busy moment that makes both variants slower moves the two events of the comparison alike if the tolerance is
+    /// a ratio. A slack of many times the quantile is beyond reach of such moments, so that they would pass for noise
+    /// of the canary; the inflation is then at most that of equal events, where what is shared cancels.
+    fn learn_noise(&mut self, tails: LatencyTails<'_>, threshold: Threshold, allowed: SlowDown) {
+        let shift = allowed.rollback_shift(threshold.bucket) as isize;
+        let mut phi: f64 = 1.0;
+        for (dispersion, at) in self.alike.iter_mut().zip([threshold, threshold.shifted(shift)]) {
+            dispersion.fold(Sums {
+                canary: tails.canary.sum(at),
+                stable: tails.stable.sum(at),
+            });
+            phi = phi.max(dispersion.phi());
+        }
+        if allowed.is_slack(threshold.bucket) {
+            self.process.limit_phi(phi);
+        }
     }
 
     fn is_learnt(&self, history: &Tail) -> bool {
@@ -189,6 +217,27 @@ mod tests {
         // 1 % slow requests leave the 95th percentile alone, 10 % do not.
         assert!(run(5).1 > 5.0 && run(5).0 < 0.0, "{:?}", run(5));
         assert!(run(50).0 > 5.0 && run(50).1 < 0.0, "{:?}", run(50));
+    }
+
+    /// Busy moments that slow both variants tenfold are not noise of the canary, however large the slack is.
+    #[test]
+    fn shared_busy_moments_do_not_mute_a_slack() {
+        let mut monitor = QuantileMonitor::new(0.5, 1, ln(1.02));
+        let calm = Histogram::from_sparse(&[(300, 250), (310, 250)]);
+        let busy = Histogram::from_sparse(&[(300, 10), (410, 490)]);
+        let mut history = calm.clone();
+        for slice in 0..120 {
+            let now = if slice % 20 < 2 { &busy } else { &calm };
+            let tails = LatencyTails {
+                history: &history.tail(),
+                canary: &now.tail(),
+                stable: &now.tail(),
+            };
+            monitor.fold(tails, allowed(1.1, 20_000.0), &[1.0]);
+            history.discount_and_add(0.99, now, 1.0);
+        }
+        assert!(monitor.process().phi() < 2.0, "{}", monitor.process().phi());
+        assert!(monitor.process().log_e_promote(0) > 5.0);
     }
 
     /// Two clumps of latency with nothing between: a shift that lands in the gap must not turn the

@@ -80,7 +80,9 @@ impl Args {
         ];
         let texts = texts.into_iter();
         let texts = texts.filter_map(|(key, value)| Some((key.to_owned(), Value::String(value?))));
-        let generation = self.generation.map(|n| ("generation".to_owned(), Value::Integer(n.into())));
+        let generation = self
+            .generation
+            .map(|n| ("generation".to_owned(), Value::Integer(n.into())));
         texts.chain(generation).collect()
     }
 }

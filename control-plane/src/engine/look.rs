@@ -67,6 +67,8 @@ impl Engine {
             return Ok(());
         }
         self.emit(id, &model, &Cause::own(), kinds, now_ms)?;
+        let wanted = self.fence(self.book.models.get(&model).map_or(0, |model| model.assigned_at));
+        let fleet = self.fleet.facts(&model, wanted);
         if let Some(run) = self.book.runs.get_mut(id) {
             run.refresh(&fleet, now_ms);
         }

@@ -23,14 +23,15 @@ impl Admin for Service {
         _: Request<v1::ListSidecarsRequest>,
     ) -> Result<Response<v1::ListSidecarsResponse>, Status> {
         let views = self.handle.views();
-        let sidecars = views.sidecars.values().map(|sidecar| (**sidecar).clone()).collect();
+        let sidecars = views
+            .sidecars
+            .values()
+            .map(|sidecar| (**sidecar).clone())
+            .collect();
         Ok(Response::new(v1::ListSidecarsResponse { sidecars }))
     }
 
-    async fn get_info(
-        &self,
-        _: Request<v1::GetInfoRequest>,
-    ) -> Result<Response<v1::Info>, Status> {
+    async fn get_info(&self, _: Request<v1::GetInfoRequest>) -> Result<Response<v1::Info>, Status> {
         Ok(Response::new(self.handle.info()))
     }
 }

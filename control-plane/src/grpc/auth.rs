@@ -30,24 +30,34 @@ impl Gate {
         let Some(tokens) = &self.tokens else {
             return Ok(ANYBODY.into());
         };
-        let header = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
-        let secret = header.and_then(|value| value.strip_prefix("Bearer ")).map(str::trim);
+        let header = request
+            .metadata()
+            .get("authorization")
+            .and_then(|value| value.to_str().ok());
+        let secret = header
+            .and_then(|value| value.strip_prefix("Bearer "))
+            .map(str::trim);
         let secret = secret.ok_or_else(|| denied("missing", Status::unauthenticated(MISSING)))?;
         let token = tokens.find(secret);
         let token = token.ok_or_else(|| denied("unknown", Status::unauthenticated(UNKNOWN)))?;
         if !self.allowed.contains(&token.role) {
-            let message = format!("token {} has the role {}, which may not do this", token.name, token.role);
+            let message = format!(
+                "token {} has the role {}, which may not do this",
+                token.name, token.role
+            );
             return Err(denied("role", Status::permission_denied(message)));
         }
         Ok(token.name.clone())
     }
 }
 
-const MISSING: &str = "this control plane asks for a token: send it as `authorization: Bearer SECRET`";
+const MISSING: &str =
+    "this control plane asks for a token: send it as `authorization: Bearer SECRET`";
 const UNKNOWN: &str = "the token is not in the token file";
 
 fn denied(why: &'static str, status: Status) -> Status {
     metrics::counter!(DENIED, "why" => why).increment(1);
+    tracing::warn!(why, message = status.message(), "call denied");
     status
 }
 
@@ -74,7 +84,9 @@ mod tests {
     fn call(gate: &mut Gate, header: Option<String>) -> Result<String, Code> {
         let mut request = Request::new(());
         if let Some(header) = header {
-            request.metadata_mut().insert("authorization", header.parse().unwrap());
+            request
+                .metadata_mut()
+                .insert("authorization", header.parse().unwrap());
         }
         let passed = gate.call(request).map_err(|status| status.code())?;
         Ok(actor(&passed))
@@ -90,9 +102,12 @@ mod tests {
         let bearer = |secret: &str| Some(format!("Bearer {secret}"));
         let mut gate = Gate::new(Some(tokens.clone()), &[Role::Operator]);
         assert_eq!(call(&mut gate, bearer(&operator)), Ok("ana".into()));
-        assert_eq!(call(&mut gate, bearer(&sidecar)), Err(Code::PermissionDenied));
+        assert_eq!(
+            call(&mut gate, bearer(&sidecar)),
+            Err(Code::PermissionDenied)
+        );
         assert_eq!(call(&mut gate, bearer("guess")), Err(Code::Unauthenticated));
-        assert_eq!(call(&mut gate, Some(operator.clone())), Err(Code::Unauthenticated));
+        assert_eq!(call(&mut gate, Some(operator)), Err(Code::Unauthenticated));
         assert_eq!(call(&mut gate, None), Err(Code::Unauthenticated));
         let mut both = Gate::new(Some(tokens), &[Role::Operator, Role::Sidecar]);
         assert_eq!(call(&mut both, bearer(&sidecar)), Ok("host-a".into()));

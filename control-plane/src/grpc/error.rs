@@ -20,7 +20,9 @@ pub(super) fn status<const N: usize>(
     message: impl Into<String>,
     metadata: [(&str, String); N],
 ) -> Status {
-    let metadata = metadata.into_iter().map(|(key, value)| (key.to_owned(), value));
+    let metadata = metadata
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value));
     let metadata: HashMap<String, String> = metadata.collect();
     let details = ErrorDetails::with_error_info(reason, DOMAIN, metadata);
     Status::with_error_details(code, message, details)
@@ -30,7 +32,11 @@ pub(super) fn status<const N: usize>(
 pub(super) fn bad_field(field: &str, message: impl Into<String>) -> Status {
     let message = message.into();
     let details = ErrorDetails::with_bad_request_violation(field, message.clone());
-    Status::with_error_details(Code::InvalidArgument, format!("{field}: {message}"), details)
+    Status::with_error_details(
+        Code::InvalidArgument,
+        format!("{field}: {message}"),
+        details,
+    )
 }
 
 /// Several are.
@@ -55,7 +61,10 @@ pub(super) fn stopping() -> Status {
 
 /// There is nothing of this name.
 pub(super) fn not_found(kind: &'static str, name: &str) -> Status {
-    command(CommandError::NotFound { kind, name: name.to_owned() })
+    command(CommandError::NotFound {
+        kind,
+        name: name.to_owned(),
+    })
 }
 
 /// Why a command was not done.
@@ -64,18 +73,31 @@ pub(super) fn command(error: CommandError) -> Status {
     match error {
         CommandError::Invalid(violations) => bad_fields(&violations, mistakes(&violations)),
         CommandError::RequestIdMissing => bad_field("request_id", message),
-        CommandError::RequestIdReused(id) => {
-            status(Code::InvalidArgument, "REQUEST_ID_REUSED", message, [("request_id", id)])
-        }
-        CommandError::NotFound { kind, name } => {
-            status(Code::NotFound, "NOT_FOUND", message, [("kind", kind.into()), ("name", name)])
-        }
+        CommandError::RequestIdReused(id) => status(
+            Code::InvalidArgument,
+            "REQUEST_ID_REUSED",
+            message,
+            [("request_id", id)],
+        ),
+        CommandError::NotFound { kind, name } => status(
+            Code::NotFound,
+            "NOT_FOUND",
+            message,
+            [("kind", kind.into()), ("name", name)],
+        ),
         CommandError::Active { model, id } => {
             let metadata = [("model", model), ("rollout", id)];
-            status(Code::FailedPrecondition, "ROLLOUT_ACTIVE", message, metadata)
+            status(
+                Code::FailedPrecondition,
+                "ROLLOUT_ACTIVE",
+                message,
+                metadata,
+            )
         }
         CommandError::Refused(refused) => self::refused(refused, message),
-        CommandError::ModelRevision { expected, actual, .. } => mismatch(expected, actual, message),
+        CommandError::ModelRevision {
+            expected, actual, ..
+        } => mismatch(expected, actual, message),
         CommandError::Stopping => unavailable(message),
     }
 }
@@ -84,7 +106,10 @@ fn refused(error: Refused, message: String) -> Status {
     let precondition = |reason| status(Code::FailedPrecondition, reason, message.clone(), []);
     match error {
         Refused::WrongState { state, verbs, .. } => {
-            let metadata = [("state", state.as_str_name().to_owned()), ("verbs", verbs.join(" "))];
+            let metadata = [
+                ("state", state.as_str_name().to_owned()),
+                ("verbs", verbs.join(" ")),
+            ];
             status(Code::FailedPrecondition, "WRONG_STATE", message, metadata)
         }
         Refused::RevisionMismatch { expected, actual } => mismatch(expected, actual, message),
@@ -99,7 +124,10 @@ fn refused(error: Refused, message: String) -> Status {
 }
 
 fn mismatch(expected: u64, actual: u64, message: String) -> Status {
-    let metadata = [("expected", expected.to_string()), ("actual", actual.to_string())];
+    let metadata = [
+        ("expected", expected.to_string()),
+        ("actual", actual.to_string()),
+    ];
     status(Code::Aborted, "REVISION_MISMATCH", message, metadata)
 }
 
@@ -123,21 +151,36 @@ mod tests {
     use super::*;
 
     fn violation(path: &str) -> v1::Violation {
-        v1::Violation { path: path.into(), message: "is wrong".into() }
+        v1::Violation {
+            path: path.into(),
+            message: "is wrong".into(),
+        }
     }
 
     fn reason(status: &Status) -> String {
         let details = status.get_error_details();
-        details.error_info().map(|info| info.reason.clone()).unwrap_or_default()
+        details
+            .error_info()
+            .map(|info| info.reason.clone())
+            .unwrap_or_default()
     }
 
     #[test]
     fn every_mistake_of_a_plan_is_listed() {
-        let status = command(CommandError::Invalid(vec![violation("model"), violation("steps[0]")]));
-        assert_eq!((status.code(), status.message()), (Code::InvalidArgument, "2 mistakes"));
+        let status = command(CommandError::Invalid(vec![
+            violation("model"),
+            violation("steps[0]"),
+        ]));
+        assert_eq!(
+            (status.code(), status.message()),
+            (Code::InvalidArgument, "2 mistakes")
+        );
         let details = status.get_error_details();
         let fields = &details.bad_request().unwrap().field_violations;
-        let fields: Vec<_> = fields.iter().map(|f| (f.field.as_str(), f.description.as_str())).collect();
+        let fields: Vec<_> = fields
+            .iter()
+            .map(|f| (f.field.as_str(), f.description.as_str()))
+            .collect();
         assert_eq!(fields, [("model", "is wrong"), ("steps[0]", "is wrong")]);
     }
 
@@ -146,26 +189,59 @@ mod tests {
         let id = || "x".to_owned();
         let cases = [
             (CommandError::RequestIdMissing, Code::InvalidArgument, ""),
-            (CommandError::RequestIdReused(id()), Code::InvalidArgument, "REQUEST_ID_REUSED"),
-            (CommandError::NotFound { kind: "rollout", name: id() }, Code::NotFound, "NOT_FOUND"),
-            (CommandError::Active { model: id(), id: id() }, Code::FailedPrecondition, "ROLLOUT_ACTIVE"),
             (
-                CommandError::ModelRevision { model: id(), expected: 1, actual: 2 },
+                CommandError::RequestIdReused(id()),
+                Code::InvalidArgument,
+                "REQUEST_ID_REUSED",
+            ),
+            (
+                CommandError::NotFound {
+                    kind: "rollout",
+                    name: id(),
+                },
+                Code::NotFound,
+                "NOT_FOUND",
+            ),
+            (
+                CommandError::Active {
+                    model: id(),
+                    id: id(),
+                },
+                Code::FailedPrecondition,
+                "ROLLOUT_ACTIVE",
+            ),
+            (
+                CommandError::ModelRevision {
+                    model: id(),
+                    expected: 1,
+                    actual: 2,
+                },
                 Code::Aborted,
                 "REVISION_MISMATCH",
             ),
             (
-                CommandError::Refused(Refused::RevisionMismatch { expected: 1, actual: 2 }),
+                CommandError::Refused(Refused::RevisionMismatch {
+                    expected: 1,
+                    actual: 2,
+                }),
                 Code::Aborted,
                 "REVISION_MISMATCH",
             ),
-            (CommandError::Refused(Refused::ReasonRequired), Code::InvalidArgument, ""),
+            (
+                CommandError::Refused(Refused::ReasonRequired),
+                Code::InvalidArgument,
+                "",
+            ),
             (CommandError::Stopping, Code::Unavailable, ""),
         ];
         for (error, code, expected) in cases {
             let text = error.to_string();
             let status = command(error);
-            assert_eq!((status.code(), reason(&status).as_str()), (code, expected), "{text}");
+            assert_eq!(
+                (status.code(), reason(&status).as_str()),
+                (code, expected),
+                "{text}"
+            );
             assert!(status.message().contains(&text), "{text}");
         }
     }

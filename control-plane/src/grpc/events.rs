@@ -43,13 +43,22 @@ impl Events for Service {
     ) -> Result<Response<Self::WatchStream>, Status> {
         let request = request.into_inner();
         let filter = Filter::new(&self.handle.views(), &request.rollout)?;
-        let oldest = self.handle.oldest_revision().map_err(|fault| error::store(&fault))?;
+        let oldest = self
+            .handle
+            .oldest_revision()
+            .map_err(|fault| error::store(&fault))?;
         let last = *self.handle.watch_revision().borrow();
         let from = start(request.after_revision, oldest, last)?;
         let handle = self.handle.clone();
         let feed = self.watches.start(move |watcher| {
             let follow = request.follow;
-            Watch { handle, watcher, filter, at: from }.run(follow)
+            Watch {
+                handle,
+                watcher,
+                filter,
+                at: from,
+            }
+            .run(follow)
         })?;
         Ok(Response::new(feed))
     }
@@ -111,6 +120,10 @@ impl Watch {
     }
 
     async fn send(&self, message: Message) -> Result<(), Status> {
-        self.watcher.send(WatchEventsResponse { message: Some(message) }).await
+        self.watcher
+            .send(WatchEventsResponse {
+                message: Some(message),
+            })
+            .await
     }
 }

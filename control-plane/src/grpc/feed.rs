@@ -64,7 +64,10 @@ where
             let _ = last.send(status);
         }
     });
-    Feed { items: receiver, end: Some(end) }
+    Feed {
+        items: receiver,
+        end: Some(end),
+    }
 }
 
 impl<T> Stream for Feed<T> {
@@ -101,7 +104,10 @@ mod tests {
         for item in 0..3 {
             assert_eq!(feed.next().await.unwrap().unwrap(), item);
         }
-        assert_eq!(feed.next().await.unwrap().unwrap_err().code(), Code::Aborted);
+        assert_eq!(
+            feed.next().await.unwrap().unwrap_err().code(),
+            Code::Aborted
+        );
         assert!(feed.next().await.is_none());
     }
 
@@ -121,7 +127,10 @@ mod tests {
         }
         let items: Vec<_> = feed.by_ref().collect().await;
         assert_eq!(items.len(), 3);
-        assert_eq!(items[2].as_ref().unwrap_err().code(), Code::ResourceExhausted);
+        assert_eq!(
+            items[2].as_ref().unwrap_err().code(),
+            Code::ResourceExhausted
+        );
     }
 
     #[tokio::test]

@@ -25,7 +25,11 @@ impl Models for Service {
         _: Request<v1::ListModelsRequest>,
     ) -> Result<Response<v1::ListModelsResponse>, Status> {
         let views = self.handle.views();
-        let models = views.models.values().map(|model| (**model).clone()).collect();
+        let models = views
+            .models
+            .values()
+            .map(|model| (**model).clone())
+            .collect();
         Ok(Response::new(v1::ListModelsResponse { models }))
     }
 
@@ -35,7 +39,10 @@ impl Models for Service {
     ) -> Result<Response<v1::Model>, Status> {
         let name = request.into_inner().model;
         let views = self.handle.views();
-        let model = views.models.get(&name).ok_or_else(|| error::not_found("model", &name))?;
+        let model = views
+            .models
+            .get(&name)
+            .ok_or_else(|| error::not_found("model", &name))?;
         Ok(Response::new((**model).clone()))
     }
 

@@ -45,7 +45,10 @@ fn count(statuses: &[v1::OutcomeStatus]) {
         let n = statuses.iter().filter(|&&other| other == status).count();
         if n > 0 {
             let name = status.as_str_name();
-            let name = name.strip_prefix("OUTCOME_STATUS_").unwrap_or(name).to_ascii_lowercase();
+            let name = name
+                .strip_prefix("OUTCOME_STATUS_")
+                .unwrap_or(name)
+                .to_ascii_lowercase();
             metrics::counter!(OUTCOMES, "status" => name).increment(n as u64);
         }
     }

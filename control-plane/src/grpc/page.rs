@@ -27,19 +27,29 @@ pub(super) fn rollouts(
         let message = "is not a token of this list; leave it empty to start over";
         return Err(error::bad_field("page_token", message));
     }
-    let before = if token.is_empty() { Bound::Unbounded } else { Bound::Excluded(token) };
+    let before = if token.is_empty() {
+        Bound::Unbounded
+    } else {
+        Bound::Excluded(token)
+    };
     let wanted = |rollout: &&std::sync::Arc<v1::Rollout>| {
         (request.model.is_empty() || rollout.model == request.model)
             && !(request.active_only && is_over(rollout))
     };
-    let older = views.rollouts.range::<str, _>((Bound::Unbounded, before)).rev();
+    let older = views
+        .rollouts
+        .range::<str, _>((Bound::Unbounded, before))
+        .rev();
     let mut older = older.map(|(_, rollout)| rollout).filter(wanted);
     let size = size(request.page_size, ROLLOUTS, MOST_ROLLOUTS);
     let rollouts: Vec<v1::Rollout> = older.by_ref().take(size).map(|r| (**r).clone()).collect();
     let more = older.next().is_some();
     let last = rollouts.last().filter(|_| more);
     let next_page_token = last.map_or_else(String::new, |rollout| rollout.id.clone());
-    Ok(v1::ListRolloutsResponse { rollouts, next_page_token })
+    Ok(v1::ListRolloutsResponse {
+        rollouts,
+        next_page_token,
+    })
 }
 
 /// Whether nothing will ever happen to it again.
@@ -55,21 +65,39 @@ mod tests {
     fn views() -> Views {
         let mut views = Views::default();
         for (number, id) in ["a", "b", "c", "d", "e"].into_iter().enumerate() {
-            let mut rollout = v1::Rollout { id: id.into(), ..v1::Rollout::default() };
-            rollout.model = if number % 2 == 0 { "even".into() } else { "odd".into() };
-            rollout.set_state(if id < "d" { v1::State::Promoted } else { v1::State::Running });
+            let mut rollout = v1::Rollout {
+                id: id.into(),
+                ..v1::Rollout::default()
+            };
+            rollout.model = if number % 2 == 0 {
+                "even".into()
+            } else {
+                "odd".into()
+            };
+            rollout.set_state(if id < "d" {
+                v1::State::Promoted
+            } else {
+                v1::State::Running
+            });
             views.rollouts.insert(id.into(), Arc::new(rollout));
         }
         views
     }
 
     fn ids(response: &v1::ListRolloutsResponse) -> String {
-        response.rollouts.iter().map(|rollout| rollout.id.as_str()).collect()
+        response
+            .rollouts
+            .iter()
+            .map(|rollout| rollout.id.as_str())
+            .collect()
     }
 
     #[test]
     fn pages_follow_each_other_newest_first() {
-        let mut request = v1::ListRolloutsRequest { page_size: 2, ..Default::default() };
+        let mut request = v1::ListRolloutsRequest {
+            page_size: 2,
+            ..Default::default()
+        };
         let mut pages = Vec::new();
         loop {
             let page = rollouts(&views(), &request).unwrap();
@@ -84,17 +112,29 @@ mod tests {
 
     #[test]
     fn models_and_states_are_chosen() {
-        let even = v1::ListRolloutsRequest { model: "even".into(), ..Default::default() };
+        let even = v1::ListRolloutsRequest {
+            model: "even".into(),
+            ..Default::default()
+        };
         assert_eq!(ids(&rollouts(&views(), &even).unwrap()), "eca");
-        let active = v1::ListRolloutsRequest { active_only: true, ..Default::default() };
+        let active = v1::ListRolloutsRequest {
+            active_only: true,
+            ..Default::default()
+        };
         assert_eq!(ids(&rollouts(&views(), &active).unwrap()), "ed");
-        let exact = v1::ListRolloutsRequest { page_size: 5, ..Default::default() };
+        let exact = v1::ListRolloutsRequest {
+            page_size: 5,
+            ..Default::default()
+        };
         assert_eq!(rollouts(&views(), &exact).unwrap().next_page_token, "");
     }
 
     #[test]
     fn a_foreign_token_is_refused() {
-        let request = v1::ListRolloutsRequest { page_token: "zzz".into(), ..Default::default() };
+        let request = v1::ListRolloutsRequest {
+            page_token: "zzz".into(),
+            ..Default::default()
+        };
         let status = rollouts(&views(), &request).unwrap_err();
         assert!(status.message().starts_with("page_token"), "{status}");
     }

@@ -33,7 +33,10 @@ impl Service {
         command: impl FnOnce(T) -> Command,
     ) -> Result<Response<v1::Rollout>, Status> {
         let actor = actor(&request);
-        let done = self.handle.command(&actor, command(request.into_inner())).await;
+        let done = self
+            .handle
+            .command(&actor, command(request.into_inner()))
+            .await;
         count(verb, &done);
         done.map(Response::new).map_err(error::command)
     }
@@ -89,7 +92,9 @@ impl Rollouts for Service {
         let id = self.find(&request.rollout)?.id.clone();
         let interval = watch::interval(request.min_interval.as_ref());
         let views = self.handle.watch_views();
-        let feed = self.watches.start(move |watcher| watch::run(views, watcher, id, interval))?;
+        let feed = self
+            .watches
+            .start(move |watcher| watch::run(views, watcher, id, interval))?;
         Ok(Response::new(feed))
     }
 
@@ -97,28 +102,32 @@ impl Rollouts for Service {
         &self,
         request: Request<v1::CommandRequest>,
     ) -> Result<Response<v1::Rollout>, Status> {
-        self.command("pause", request, |r| Command::Verb(Verb::Pause, r)).await
+        self.command("pause", request, |r| Command::Verb(Verb::Pause, r))
+            .await
     }
 
     async fn resume(
         &self,
         request: Request<v1::CommandRequest>,
     ) -> Result<Response<v1::Rollout>, Status> {
-        self.command("resume", request, |r| Command::Verb(Verb::Resume, r)).await
+        self.command("resume", request, |r| Command::Verb(Verb::Resume, r))
+            .await
     }
 
     async fn approve(
         &self,
         request: Request<v1::CommandRequest>,
     ) -> Result<Response<v1::Rollout>, Status> {
-        self.command("approve", request, |r| Command::Verb(Verb::Approve, r)).await
+        self.command("approve", request, |r| Command::Verb(Verb::Approve, r))
+            .await
     }
 
     async fn reject(
         &self,
         request: Request<v1::CommandRequest>,
     ) -> Result<Response<v1::Rollout>, Status> {
-        self.command("reject", request, |r| Command::Verb(Verb::Reject, r)).await
+        self.command("reject", request, |r| Command::Verb(Verb::Reject, r))
+            .await
     }
 
     async fn promote(
@@ -132,7 +141,8 @@ impl Rollouts for Service {
         &self,
         request: Request<v1::CommandRequest>,
     ) -> Result<Response<v1::Rollout>, Status> {
-        self.command("rollback", request, |r| Command::Verb(Verb::Rollback, r)).await
+        self.command("rollback", request, |r| Command::Verb(Verb::Rollback, r))
+            .await
     }
 
     async fn set_split(
@@ -149,10 +159,19 @@ impl Rollouts for Service {
         let plan = request.into_inner().plan;
         let plan = plan.ok_or_else(|| error::bad_field("plan", "is missing"))?;
         let views = self.handle.views();
-        let stable = views.models.get(&plan.model).and_then(|model| model.stable.as_ref());
+        let stable = views
+            .models
+            .get(&plan.model)
+            .and_then(|model| model.stable.as_ref());
         let response = match plan::complete(plan, stable) {
-            Ok(plan) => v1::ValidateResponse { plan: Some(plan), violations: Vec::new() },
-            Err(violations) => v1::ValidateResponse { plan: None, violations },
+            Ok(plan) => v1::ValidateResponse {
+                plan: Some(plan),
+                violations: Vec::new(),
+            },
+            Err(violations) => v1::ValidateResponse {
+                plan: None,
+                violations,
+            },
         };
         Ok(Response::new(response))
     }
@@ -163,6 +182,8 @@ impl Rollouts for Service {
     ) -> Result<Response<v1::HistoryResponse>, Status> {
         let request = request.into_inner();
         let rollout = self.find(&request.rollout)?;
-        history::page(&self.handle, &rollout.id, &request).await.map(Response::new)
+        history::page(&self.handle, &rollout.id, &request)
+            .await
+            .map(Response::new)
     }
 }

@@ -42,7 +42,9 @@ impl Sidecars for Service {
     ) -> Result<Response<Self::SyncStream>, Status> {
         let (handle, drain) = (self.handle.clone(), self.drain.clone());
         let inbound = request.into_inner();
-        let feed = feed(SYNC_ROOM, PATIENCE, |filler| sync::run(handle, inbound, filler, drain));
+        let feed = feed(SYNC_ROOM, PATIENCE, |filler| {
+            sync::run(handle, inbound, filler, drain)
+        });
         Ok(Response::new(feed))
     }
 
@@ -52,7 +54,9 @@ impl Sidecars for Service {
     ) -> Result<Response<Self::ReportStream>, Status> {
         let (handle, drain) = (self.handle.clone(), self.drain.clone());
         let inbound = request.into_inner();
-        let feed = feed(ACK_ROOM, PATIENCE, |filler| report::run(handle, inbound, filler, drain));
+        let feed = feed(ACK_ROOM, PATIENCE, |filler| {
+            report::run(handle, inbound, filler, drain)
+        });
         Ok(Response::new(feed))
     }
 }

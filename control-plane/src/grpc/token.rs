@@ -64,13 +64,17 @@ pub enum TokenError {
         problem: String,
     },
     /// Nobody could ever call.
-    #[error("token file {path} has no token; `serinus-control-plane token NAME operator` prints a line for it")]
+    #[error(
+        "token file {path} has no token; `serinus-control-plane token NAME operator` prints a line for it"
+    )]
     Empty {
         /// The file.
         path: PathBuf,
     },
     /// The name cannot be written into a line.
-    #[error("\"{0}\" is no name for a token: use letters, digits, '.', '_', '-' and '@', at most 63 characters")]
+    #[error(
+        "\"{0}\" is no name for a token: use letters, digits, '.', '_', '-' and '@', at most 63 characters"
+    )]
     Name(String),
 }
 
@@ -81,7 +85,10 @@ impl Tokens {
     /// See [`TokenError`].
     pub fn read(path: &Path) -> Result<Self, TokenError> {
         let text = std::fs::read_to_string(path);
-        let text = text.map_err(|source| TokenError::Read { path: path.to_owned(), source })?;
+        let text = text.map_err(|source| TokenError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
         Self::parse(path, &text)
     }
 
@@ -92,15 +99,24 @@ impl Tokens {
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
-            let problem = |problem| TokenError::Line { path: path.to_owned(), line: index + 1, problem };
+            let problem = |problem| TokenError::Line {
+                path: path.to_owned(),
+                line: index + 1,
+                problem,
+            };
             let token = Token::parse(line).map_err(problem)?;
             if tokens.iter().any(|other| other.name == token.name) {
-                return Err(problem(format!("the name {} is taken by a line above", token.name)));
+                return Err(problem(format!(
+                    "the name {} is taken by a line above",
+                    token.name
+                )));
             }
             tokens.push(token);
         }
         if tokens.is_empty() {
-            return Err(TokenError::Empty { path: path.to_owned() });
+            return Err(TokenError::Empty {
+                path: path.to_owned(),
+            });
         }
         Ok(Self(tokens))
     }
@@ -124,7 +140,11 @@ impl Token {
         let role = role.map_err(|_| "the role is neither operator nor sidecar".to_owned())?;
         let hash = hash.strip_prefix("sha256:").and_then(from_hex);
         let hash = hash.ok_or("the hash is not sha256: and 64 hexadecimal digits")?;
-        Ok(Self { name: name.to_owned(), role, hash })
+        Ok(Self {
+            name: name.to_owned(),
+            role,
+            hash,
+        })
     }
 }
 
@@ -184,7 +204,10 @@ mod tests {
         let (other, other_line) = make("host-a", Role::Sidecar).unwrap();
         let tokens = parse(&format!("# people\n\n{line}\n  {other_line}\n")).unwrap();
         let found = tokens.find(&secret).unwrap();
-        assert_eq!((found.name.as_str(), found.role), ("ana@example", Role::Operator));
+        assert_eq!(
+            (found.name.as_str(), found.role),
+            ("ana@example", Role::Operator)
+        );
         assert_eq!(tokens.find(&other).unwrap().role, Role::Sidecar);
         assert!(tokens.find("").is_none() && tokens.find(&line).is_none());
         assert!(!line.contains(&secret));
@@ -203,7 +226,10 @@ mod tests {
         let cases = [
             ("a sidecar".to_owned(), "line 1: 2 fields"),
             (format!("{line}\n{line}"), "line 2: the name a is taken"),
-            (line.replace("sidecar", "admin"), "neither operator nor sidecar"),
+            (
+                line.replace("sidecar", "admin"),
+                "neither operator nor sidecar",
+            ),
             (line.replace("sha256:", "md5:"), "the hash is not"),
             (line[..line.len() - 1].to_owned(), "the hash is not"),
             (line.replace("a ", "a/b "), "no name for a token"),

@@ -25,7 +25,10 @@ pub(super) struct Watches {
 
 impl Watches {
     pub(super) fn new(drain: Drain) -> Self {
-        Self { free: Arc::new(Semaphore::new(LIMIT)), drain }
+        Self {
+            free: Arc::new(Semaphore::new(LIMIT)),
+            drain,
+        }
     }
 
     /// A stream that `fill` fills until it returns, the watcher leaves, or the drain begins.
@@ -64,7 +67,8 @@ impl<T: Send> Watcher<T> {
     pub(super) async fn send(&self, item: T) -> Result<(), Status> {
         self.0.send(item).await.map_err(|lost| match lost {
             Lost::Slow => {
-                let message = "the watcher does not keep up; watch again from the last revision it has";
+                let message =
+                    "the watcher does not keep up; watch again from the last revision it has";
                 error::status(Code::ResourceExhausted, "SLOW_WATCHER", message, [])
             }
             Lost::Gone => Status::cancelled("the watcher left"),

@@ -1,0 +1,49 @@
+use super::*;
+use crate::engine::Engine;
+use crate::store::memory::{Disk, MemoryStore};
+use serinus_runtime::shutdown;
+use std::sync::Arc;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+async fn get(address: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn probes_metrics_and_the_front_page() {
+    let store = Arc::new(MemoryStore::open(Disk::default()));
+    let (engine, handle) = Engine::start(store, "1.2.3").unwrap();
+    let (stop_engine, engine_drain) = shutdown::channel();
+    let engine = tokio::spawn(engine.run(engine_drain));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (trigger, drain) = shutdown::channel();
+    let grpc = SocketAddr::from(([127, 0, 0, 1], 7400));
+    let served = tokio::spawn(serve(listener, handle, grpc, drain));
+
+    assert!(get(address, "/healthz").await.starts_with("HTTP/1.1 200"));
+    assert!(get(address, "/readyz").await.ends_with("ready\n"));
+    let metrics = get(address, "/metrics").await;
+    assert!(
+        metrics.contains("content-type: text/plain; version=0.0.4"),
+        "{metrics}"
+    );
+    assert!(metrics.contains("serinus_sidecars_connected"), "{metrics}");
+    let front = get(address, "/").await;
+    assert!(front.contains("Serinus control plane 1.2.3"), "{front}");
+    assert!(front.contains("--server http://127.0.0.1:7400"), "{front}");
+    assert!(get(address, "/none").await.starts_with("HTTP/1.1 404"));
+
+    stop_engine.drain();
+    engine.await.unwrap().unwrap();
+    assert!(get(address, "/healthz").await.starts_with("HTTP/1.1 503"));
+    assert!(get(address, "/readyz").await.starts_with("HTTP/1.1 503"));
+    trigger.drain();
+    served.await.unwrap().unwrap();
+}

@@ -55,8 +55,8 @@ pub enum StoreError {
     Refused(String),
     /// Too little room on the disk; nothing was tried.
     #[error(
-        "{path}: {available} bytes are free and {reserve} are kept in reserve; free some space on this disk. \
-         Nothing was changed, and rollbacks still reach connected sidecars"
+        "{path}: too little room on the disk: {available} bytes are free, {reserve} are kept in reserve. Free some \
+         space; nothing was changed"
     )]
     Full {
         /// The directory.

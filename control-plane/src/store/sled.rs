@@ -28,7 +28,7 @@ pub use open::Options;
 use super::frame::{Chain, decode, parse_entry, unseal};
 use super::{Batch, Loaded, Store, StoreError};
 use fault::{Fault, guard};
-use head::Head;
+use head::{Head, HeadFile};
 use prost::Message;
 use serinus_proto::stored::v1 as stored;
 use serinus_proto::v1;
@@ -45,7 +45,7 @@ pub struct SledStore {
     db: sled::Db,
     /// The `db` file: what it names is what sled writes to, so syncing it syncs sled's writes.
     file: File,
-    directory: File,
+    head: HeadFile,
     last_revision: AtomicU64,
     writer: Mutex<Writer>,
 }
@@ -123,7 +123,7 @@ impl SledStore {
             revision: end.revision,
             chain: end.chain,
         };
-        head.write(&self.path, &self.directory)
+        self.head.write(&head)
     }
 
     /// Reads values of one kind under a prefix, in the order of their keys.

@@ -13,7 +13,12 @@ pub(super) fn start(after: u64, oldest: u64, last: u64) -> Result<u64, Status> {
             "revision {after} is ahead of this log, which ends at {last}: it has another history than the one you \
              followed; forget what you have and start from revision 0"
         );
-        return Err(error::status(Code::OutOfRange, "HISTORY_CHANGED", message, metadata));
+        return Err(error::status(
+            Code::OutOfRange,
+            "HISTORY_CHANGED",
+            message,
+            metadata,
+        ));
     }
     if after + 1 < oldest {
         let message = format!(
@@ -21,7 +26,12 @@ pub(super) fn start(after: u64, oldest: u64, last: u64) -> Result<u64, Status> {
             oldest - 1,
             oldest - 1
         );
-        return Err(error::status(Code::OutOfRange, "COMPACTED", message, metadata));
+        return Err(error::status(
+            Code::OutOfRange,
+            "COMPACTED",
+            message,
+            metadata,
+        ));
     }
     Ok(after)
 }
@@ -83,7 +93,11 @@ mod tests {
         ];
         for (after, oldest, last, expected) in cases {
             let status = start(after, oldest, last).unwrap_err();
-            assert_eq!(reason(&status), (Code::OutOfRange, expected.into()), "{after}");
+            assert_eq!(
+                reason(&status),
+                (Code::OutOfRange, expected.into()),
+                "{after}"
+            );
         }
     }
 
@@ -103,6 +117,9 @@ mod tests {
         assert!(all.wants(&event("x", "y")));
         assert!(one.wants(&event("r", "m")) && !one.wants(&event("q", "m")));
         assert!(model.wants(&event("", "m")) && !model.wants(&event("r", "n")));
-        assert_eq!(Filter::new(&views, "none").unwrap_err().code(), Code::NotFound);
+        assert_eq!(
+            Filter::new(&views, "none").unwrap_err().code(),
+            Code::NotFound
+        );
     }
 }

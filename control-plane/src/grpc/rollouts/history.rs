@@ -20,7 +20,10 @@ pub(super) async fn page(
     let mut events: Vec<v1::Event> = Vec::new();
     let mut at = request.after_revision;
     loop {
-        let read = handle.events(at, READ).await.map_err(|fault| error::store(&fault))?;
+        let read = handle
+            .events(at, READ)
+            .await
+            .map_err(|fault| error::store(&fault))?;
         let last = read.last().map(|event| event.revision);
         events.extend(read.into_iter().filter(|event| event.rollout == id));
         let more = events.len() > size;

@@ -52,6 +52,9 @@ mod tests {
         assert_eq!(interval(None), SHORTEST);
         let asked = |nanos| prost_types::Duration { seconds: 0, nanos };
         assert_eq!(interval(Some(&asked(1_000_000))), SHORTEST);
-        assert_eq!(interval(Some(&asked(500_000_000))), Duration::from_millis(500));
+        assert_eq!(
+            interval(Some(&asked(500_000_000))),
+            Duration::from_millis(500)
+        );
     }
 }

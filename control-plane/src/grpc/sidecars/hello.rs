@@ -20,7 +20,9 @@ pub(super) async fn receive(
     let first = first.map_err(|_| Status::deadline_exceeded("no Hello within 5 s"))??;
     match first.and_then(|message| message.message) {
         Some(Message::Hello(hello)) => check(hello),
-        _ => Err(Status::invalid_argument("the first message has to be Hello")),
+        _ => Err(Status::invalid_argument(
+            "the first message has to be Hello",
+        )),
     }
 }
 
@@ -34,10 +36,16 @@ fn check(hello: v1::Hello) -> Result<v1::Hello, Status> {
         return Err(status(Code::FailedPrecondition, "PROTOCOL", message, known));
     }
     if hello.sidecar.is_empty() || hello.sidecar.len() > NAME_BYTES {
-        return Err(bad_field("hello.sidecar", "is the sidecar's name, 1 to 253 bytes"));
+        return Err(bad_field(
+            "hello.sidecar",
+            "is the sidecar's name, 1 to 253 bytes",
+        ));
     }
     if hello.incarnation == 0 {
-        return Err(bad_field("hello.incarnation", "is a random number, new at every start, not 0"));
+        return Err(bad_field(
+            "hello.incarnation",
+            "is a random number, new at every start, not 0",
+        ));
     }
     if hello.models.len() > MODELS || hello.held.len() > MODELS {
         return Err(bad_field("hello.models", "has more than 1024 models"));
@@ -59,11 +67,41 @@ mod tests {
         };
         check(good.clone()).unwrap();
         let cases = [
-            (v1::Hello { protocol: 2, ..good.clone() }, "protocol 2"),
-            (v1::Hello { sidecar: String::new(), ..good.clone() }, "hello.sidecar"),
-            (v1::Hello { sidecar: "x".repeat(254), ..good.clone() }, "hello.sidecar"),
-            (v1::Hello { incarnation: 0, ..good.clone() }, "hello.incarnation"),
-            (v1::Hello { models: vec![String::new(); 1025], ..good }, "hello.models"),
+            (
+                v1::Hello {
+                    protocol: 2,
+                    ..good.clone()
+                },
+                "protocol 2",
+            ),
+            (
+                v1::Hello {
+                    sidecar: String::new(),
+                    ..good.clone()
+                },
+                "hello.sidecar",
+            ),
+            (
+                v1::Hello {
+                    sidecar: "x".repeat(254),
+                    ..good.clone()
+                },
+                "hello.sidecar",
+            ),
+            (
+                v1::Hello {
+                    incarnation: 0,
+                    ..good.clone()
+                },
+                "hello.incarnation",
+            ),
+            (
+                v1::Hello {
+                    models: vec![String::new(); 1025],
+                    ..good
+                },
+                "hello.models",
+            ),
         ];
         for (hello, part) in cases {
             let status = check(hello).unwrap_err();

@@ -63,12 +63,23 @@ impl Pusher {
             return None;
         }
         let first = self.nonce == 0;
-        let wanted: BTreeMap<&String, &Arc<v1::Assignment>> =
-            table.by_model.iter().filter(|(model, _)| self.models.contains(*model)).collect();
-        let due = wanted.iter().filter(|(model, assignment)| self.is_due(model, assignment));
+        let wanted: BTreeMap<&String, &Arc<v1::Assignment>> = table
+            .by_model
+            .iter()
+            .filter(|(model, _)| self.models.contains(*model))
+            .collect();
+        let due = wanted
+            .iter()
+            .filter(|(model, assignment)| self.is_due(model, assignment));
         let assignments: Vec<Arc<v1::Assignment>> = due.map(|(_, new)| (*new).clone()).collect();
-        let known = if first { self.held.iter().collect() } else { self.sent.keys().collect::<Vec<_>>() };
-        let removed = known.into_iter().filter(|model| !wanted.contains_key(model));
+        let known = if first {
+            self.held.iter().collect()
+        } else {
+            self.sent.keys().collect::<Vec<_>>()
+        };
+        let removed = known
+            .into_iter()
+            .filter(|model| !wanted.contains_key(model));
         let removed: Vec<String> = removed.cloned().collect();
         if !first && assignments.is_empty() && removed.is_empty() {
             return None;
@@ -78,23 +89,34 @@ impl Pusher {
             self.acknowledged.remove(model);
         }
         for assignment in &assignments {
-            self.sent.insert(assignment.model.clone(), assignment.clone());
+            self.sent
+                .insert(assignment.model.clone(), assignment.clone());
         }
         self.nonce += 1;
         let push = v1::Push {
             nonce: self.nonce,
-            assignments: assignments.iter().map(|assignment| (**assignment).clone()).collect(),
+            assignments: assignments
+                .iter()
+                .map(|assignment| (**assignment).clone())
+                .collect(),
             removed,
             snapshot_complete: first,
         };
-        self.in_flight = Some(InFlight { assignments, deadline: now + ACK_WITHIN });
+        self.in_flight = Some(InFlight {
+            assignments,
+            deadline: now + ACK_WITHIN,
+        });
         Some(push)
     }
 
     fn is_due(&self, model: &str, assignment: &v1::Assignment) -> bool {
         let sent = self.sent.get(model);
-        let same = sent.is_some_and(|s| s.digest == assignment.digest && s.fence == assignment.fence);
-        !same && !self.rejected.contains(&(model.to_owned(), assignment.digest))
+        let same =
+            sent.is_some_and(|s| s.digest == assignment.digest && s.fence == assignment.fence);
+        !same
+            && !self
+                .rejected
+                .contains(&(model.to_owned(), assignment.digest))
     }
 
     /// Takes an acknowledgement. A model of the push that it does not name is neither applied nor refused.
@@ -107,14 +129,19 @@ impl Pusher {
         };
         let (mut applied, mut rejected) = (0, 0);
         for assignment in push.assignments {
-            let result = ack.results.iter().find(|result| result.model == assignment.model);
+            let result = ack
+                .results
+                .iter()
+                .find(|result| result.model == assignment.model);
             match result.map(v1::AckResult::outcome) {
                 Some(Outcome::Applied) => {
-                    self.acknowledged.insert(assignment.model.clone(), assignment);
+                    self.acknowledged
+                        .insert(assignment.model.clone(), assignment);
                     applied += 1;
                 }
                 Some(Outcome::Rejected | Outcome::Unspecified) => {
-                    self.rejected.insert((assignment.model.clone(), assignment.digest));
+                    self.rejected
+                        .insert((assignment.model.clone(), assignment.digest));
                     rejected += 1;
                 }
                 None => {}
@@ -135,20 +162,30 @@ impl Pusher {
             let wanted = table.by_model.get(&held.model);
             wanted.is_some_and(|wanted| wanted.fence == held.fence && wanted.digest == held.digest)
         });
-        let leases = current.filter(|held| held.lease.is_some()).map(|held| v1::LeaseRef {
-            model: held.model.clone(),
-            rollout: held.rollout.clone(),
-            fence: held.fence,
-            lease: held.lease,
-        });
-        v1::Heartbeat { leases: leases.collect() }
+        let leases = current
+            .filter(|held| held.lease.is_some())
+            .map(|held| v1::LeaseRef {
+                model: held.model.clone(),
+                rollout: held.rollout.clone(),
+                fence: held.fence,
+                lease: held.lease,
+            });
+        v1::Heartbeat {
+            leases: leases.collect(),
+        }
     }
 
     /// Time between heartbeats: a quarter of the shortest lease. `jitter` is in -1.0..=1.0, for up to 20 % of it.
     pub(super) fn heartbeat_after(&self, jitter: f64) -> Duration {
-        let leases = self.acknowledged.values().filter_map(|held| held.lease.as_ref());
+        let leases = self
+            .acknowledged
+            .values()
+            .filter_map(|held| held.lease.as_ref());
         let leases = leases.map(|lease| serinus_core::plan::std_duration(Some(lease)));
-        let shortest = leases.filter(|lease| !lease.is_zero()).min().unwrap_or(LEASE);
+        let shortest = leases
+            .filter(|lease| !lease.is_zero())
+            .min()
+            .unwrap_or(LEASE);
         (shortest / 4).mul_f64(1.0 + 0.2 * jitter.clamp(-1.0, 1.0))
     }
 }

@@ -40,7 +40,12 @@ pub(super) async fn run(
     let (sidecar, pusher) = (hello.sidecar.clone(), Pusher::new(&hello));
     let session = handle.attach(hello).await.ok_or_else(error::stopping)?;
     let id = session.id;
-    let mut stream = Stream { handle: handle.clone(), out, session, pusher };
+    let mut stream = Stream {
+        handle: handle.clone(),
+        out,
+        session,
+        pusher,
+    };
     let Err(end) = stream.serve(&mut inbound, &mut drain).await;
     handle.detach(id).await;
     let (why, ended) = match end {
@@ -67,7 +72,10 @@ impl Stream {
         inbound: &mut Streaming<v1::SidecarMessage>,
         drain: &mut Drain,
     ) -> Result<Infallible, End> {
-        self.send(control_message::Message::Welcome(self.session.welcome.clone())).await?;
+        self.send(control_message::Message::Welcome(
+            self.session.welcome.clone(),
+        ))
+        .await?;
         let mut heartbeat = self.next_heartbeat();
         loop {
             self.push().await?;
@@ -103,7 +111,10 @@ impl Stream {
 
     async fn beat(&mut self) -> Result<(), End> {
         let table = self.session.assignments.borrow().clone();
-        self.send(control_message::Message::Heartbeat(self.pusher.heartbeat(&table))).await
+        self.send(control_message::Message::Heartbeat(
+            self.pusher.heartbeat(&table),
+        ))
+        .await
     }
 
     fn next_heartbeat(&self) -> Instant {
@@ -115,7 +126,8 @@ impl Stream {
         match latch {
             Ok(latch) => self.send(control_message::Message::Latch(latch)).await,
             Err(RecvError::Lagged(missed)) => {
-                let status = Status::aborted(format!("{missed} latches were missed; connect again"));
+                let status =
+                    Status::aborted(format!("{missed} latches were missed; connect again"));
                 Err(End::Loud("lagged", status))
             }
             Err(RecvError::Closed) => Err(stopping()),
@@ -149,7 +161,10 @@ impl Stream {
     async fn drain(&self) -> End {
         let after = |ms: u32| {
             let nanos = i32::try_from(ms % 1000 * 1_000_000).unwrap_or(0);
-            prost_types::Duration { seconds: i64::from(ms / 1000), nanos }
+            prost_types::Duration {
+                seconds: i64::from(ms / 1000),
+                nanos,
+            }
         };
         let drain = v1::Drain {
             after_min: Some(after(RECONNECT_MS.0)),
@@ -162,7 +177,12 @@ impl Stream {
     }
 
     async fn send(&self, message: control_message::Message) -> Result<(), End> {
-        let sent = self.out.send(v1::ControlMessage { message: Some(message) }).await;
+        let sent = self
+            .out
+            .send(v1::ControlMessage {
+                message: Some(message),
+            })
+            .await;
         sent.map_err(|lost| match lost {
             Lost::Slow => late(),
             Lost::Gone => End::Quiet("broken"),
@@ -172,7 +192,10 @@ impl Stream {
 
 fn late() -> End {
     metrics::counter!(PUSHES, "outcome" => "timeout").increment(1);
-    End::Loud("timeout", Status::deadline_exceeded("a push was not acknowledged within 10 s"))
+    End::Loud(
+        "timeout",
+        Status::deadline_exceeded("a push was not acknowledged within 10 s"),
+    )
 }
 
 /// Ends when another stream has taken this one's place, or the engine has ended.
@@ -180,11 +203,14 @@ async fn replacement(replaced: &mut watch::Receiver<bool>) -> End {
     if replaced.wait_for(|&replaced| replaced).await.is_err() {
         return stopping();
     }
-    let message = "a newer stream of the same sidecar name replaced this one; give each sidecar its own name";
-    End::Loud("replaced", error::status(Code::Aborted, "REPLACED", message, []))
+    let message =
+        "a newer stream of the same sidecar name replaced this one; give each sidecar its own name";
+    End::Loud(
+        "replaced",
+        error::status(Code::Aborted, "REPLACED", message, []),
+    )
 }
 
 fn stopping() -> End {
     End::Loud("stopping", error::stopping())
 }
-

@@ -38,6 +38,16 @@ impl Fault {
         move |problem| Self::Value { value, problem }
     }
 
+    /// What the system said, if it was the system that refused.
+    pub(super) fn kind(&self) -> Option<io::ErrorKind> {
+        match self {
+            Self::Engine(sled::Error::Io(error)) | Self::Io { source: error, .. } => {
+                Some(error.kind())
+            }
+            _ => None,
+        }
+    }
+
     /// Whether sled found the directory locked; it has no kind of its own for that.
     pub(super) fn is_lock(&self) -> bool {
         matches!(self, Self::Engine(sled::Error::Io(error))

@@ -1,12 +1,13 @@
 //! Opening: lock, verify, begin a new term.
 
 use super::fault::{Fault, isolated};
-use super::head::Head;
+use super::head::{Head, HeadFile};
 use super::verify::Found;
 use super::{Position, SledStore, Writer};
 use crate::store::{Batch, SCHEMA, StoreError};
 use serinus_proto::stored::v1 as stored;
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
@@ -60,10 +61,7 @@ impl SledStore {
             found.against(head.as_ref())?;
             Ok((db, found))
         });
-        let (db, found) = opened.map_err(|fault| match fault {
-            fault if fault.is_lock() => StoreError::Locked { path: path.clone() },
-            fault => damaged(path, seen, &fault),
-        })?;
+        let (db, found) = opened.map_err(|fault| refused(options, seen, &fault))?;
         let store = Self::assemble(options, db, &found)?;
         store.begin_term(options.generation.max(seen))?;
         Ok(store)
@@ -82,7 +80,8 @@ impl SledStore {
         }
         sync_everything(path)?;
         let file = File::open(path.join("db")).map_err(directory(path, "open db"))?;
-        let opened = File::open(path).map_err(directory(path, "open the directory"))?;
+        let head =
+            HeadFile::open(path).map_err(|fault| refused(options, meta.generation, &fault))?;
         let position = Position {
             meta,
             commit: found.commit,
@@ -94,7 +93,7 @@ impl SledStore {
             reserve_bytes: options.reserve_bytes,
             db,
             file,
-            directory: opened,
+            head,
             last_revision: AtomicU64::new(found.revision),
             writer: Mutex::new(Writer {
                 position,
@@ -165,10 +164,60 @@ fn directory<'a>(
     }
 }
 
+/// A store that cannot be opened now is not one that is damaged.
+fn refused(options: &Options, generation: u64, fault: &Fault) -> StoreError {
+    let path = options.directory.clone();
+    if fault.is_lock() {
+        return StoreError::Locked { path };
+    }
+    match fault.kind() {
+        Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => StoreError::Full {
+            available: fs4::available_space(&path).unwrap_or(0),
+            reserve: options.reserve_bytes,
+            path,
+        },
+        Some(kind @ (ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)) => {
+            StoreError::Directory {
+                path,
+                action: "open the store",
+                source: kind.into(),
+            }
+        }
+        _ => damaged(&path, generation, fault),
+    }
+}
+
 fn damaged(path: &Path, generation: u64, fault: &Fault) -> StoreError {
     StoreError::Damaged {
         path: path.to_owned(),
         what: fault.to_string(),
         next_generation: generation.max(1) + 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_cannot_be_opened_now_is_not_called_damaged() {
+        let home = tempfile::tempdir().unwrap();
+        let options = Options::new(home.path());
+        let of = |kind: ErrorKind| {
+            let fault = Fault::Engine(sled::Error::Io(kind.into()));
+            refused(&options, 1, &fault)
+        };
+        assert!(matches!(
+            of(ErrorKind::StorageFull),
+            StoreError::Full { .. }
+        ));
+        assert!(matches!(
+            of(ErrorKind::PermissionDenied),
+            StoreError::Directory { .. }
+        ));
+        assert!(matches!(
+            of(ErrorKind::UnexpectedEof),
+            StoreError::Damaged { .. }
+        ));
     }
 }

@@ -13,6 +13,9 @@ pub(super) const PIECE: usize = 6000;
 /// Longest value, bytes. Far above what any batch of the engine has; a bigger one is a mistake somewhere.
 pub(super) const LONGEST: usize = 16 * 1024 * 1024;
 
+/// A key and its whole value.
+pub(super) type Value = (Vec<u8>, Vec<u8>);
+
 fn piece_key(key: &[u8], index: u16) -> Vec<u8> {
     [key, &index.to_be_bytes()].concat()
 }
@@ -60,16 +63,12 @@ fn remove_from(
 }
 
 /// Puts the values of a range together again, in the order of their keys.
-pub(super) fn values(
-    pieces: sled::Iter,
-) -> impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), Fault>> {
+pub(super) fn values(pieces: sled::Iter) -> impl Iterator<Item = Result<Value, Fault>> {
     let mut pieces = pieces.peekable();
     std::iter::from_fn(move || next_value(&mut pieces).transpose())
 }
 
-fn next_value(
-    pieces: &mut std::iter::Peekable<sled::Iter>,
-) -> Result<Option<(Vec<u8>, Vec<u8>)>, Fault> {
+fn next_value(pieces: &mut std::iter::Peekable<sled::Iter>) -> Result<Option<Value>, Fault> {
     let Some(first) = pieces.next() else {
         return Ok(None);
     };

@@ -271,18 +271,23 @@ fn a_full_disk_is_an_answer_and_not_the_end() {
 #[test]
 fn a_failed_sync_ends_the_store() {
     let home = tempfile::tempdir().unwrap();
-    let store = open(home.path()).unwrap();
+    let mut store = open(home.path()).unwrap();
     store.commit(&records(1, 1)).unwrap();
-    fs::create_dir(home.path().join("HEAD.new")).unwrap();
+    // What cannot be written: a handle that only reads.
+    let read_only = fs::File::open(home.path().join("HEAD")).unwrap();
+    let writable = std::mem::replace(&mut store.head.0, read_only);
     let error = store.commit(&records(2, 2)).unwrap_err();
     assert!(
-        error.is_fatal() && error.to_string().contains("HEAD.new"),
+        error.is_fatal() && error.to_string().contains("write HEAD"),
         "{error}"
     );
-    fs::remove_dir(home.path().join("HEAD.new")).unwrap();
+    store.head.0 = writable;
     let error = store.commit(&records(2, 2)).unwrap_err();
     assert!(error.is_fatal(), "{error}");
-    assert_eq!(store.last_revision(), 1);
+    assert_eq!(
+        (store.last_revision(), store.events(0, 9).unwrap().len()),
+        (1, 1)
+    );
 }
 
 #[test]

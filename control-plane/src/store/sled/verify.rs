@@ -26,8 +26,11 @@ impl Found {
     /// Reads every value: checksums, chain, holes.
     pub(super) fn read(db: &sled::Db, head: Option<&Head>) -> Result<Self, Fault> {
         let mark = head.map_or(0, |head| head.revision);
-        let mut found = Self::default();
-        found.at_head = (mark == 0).then_some(GENESIS);
+        let at_head = (mark == 0).then_some(GENESIS);
+        let mut found = Self {
+            at_head,
+            ..Self::default()
+        };
         let mut first = true;
         for value in pieces::values(db.iter()) {
             let (key, bytes) = value?;

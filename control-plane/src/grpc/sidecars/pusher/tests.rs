@@ -4,16 +4,27 @@ fn assignment(model: &str, revision: u64, digest: u64) -> v1::Assignment {
     v1::Assignment {
         model: model.into(),
         rollout: format!("rollout of {model}"),
-        fence: Some(v1::Fence { generation: 1, term: 1, revision }),
-        lease: Some(prost_types::Duration { seconds: 60, nanos: 0 }),
+        fence: Some(v1::Fence {
+            generation: 1,
+            term: 1,
+            revision,
+        }),
+        lease: Some(prost_types::Duration {
+            seconds: 60,
+            nanos: 0,
+        }),
         digest,
         ..v1::Assignment::default()
     }
 }
 
 fn table(assignments: &[v1::Assignment]) -> Assignments {
-    let by_model = assignments.iter().map(|a| (a.model.clone(), Arc::new(a.clone())));
-    Assignments { by_model: by_model.collect() }
+    let by_model = assignments
+        .iter()
+        .map(|a| (a.model.clone(), Arc::new(a.clone())));
+    Assignments {
+        by_model: by_model.collect(),
+    }
 }
 
 fn hello(models: &[&str], held: &[&str]) -> v1::Hello {
@@ -34,17 +45,27 @@ fn ack(nonce: u64, results: &[(&str, Outcome)]) -> v1::Ack {
         outcome: (*outcome).into(),
         ..v1::AckResult::default()
     });
-    v1::Ack { nonce, results: results.collect() }
+    v1::Ack {
+        nonce,
+        results: results.collect(),
+    }
 }
 
 fn models(push: &v1::Push) -> Vec<&str> {
-    push.assignments.iter().map(|assignment| assignment.model.as_str()).collect()
+    push.assignments
+        .iter()
+        .map(|assignment| assignment.model.as_str())
+        .collect()
 }
 
 #[test]
 fn the_first_push_is_everything_and_takes_away_what_is_gone() {
     let mut pusher = Pusher::new(&hello(&["a", "b"], &["b", "old"]));
-    let table = table(&[assignment("a", 1, 1), assignment("b", 2, 2), assignment("other", 3, 3)]);
+    let table = table(&[
+        assignment("a", 1, 1),
+        assignment("b", 2, 2),
+        assignment("other", 3, 3),
+    ]);
     let push = pusher.next(&table, Instant::now()).unwrap();
     assert_eq!((push.nonce, push.snapshot_complete), (1, true));
     assert_eq!(models(&push), ["a", "b"]);
@@ -54,9 +75,17 @@ fn the_first_push_is_everything_and_takes_away_what_is_gone() {
 #[test]
 fn an_empty_first_push_completes_the_snapshot_too() {
     let mut pusher = Pusher::new(&hello(&["a"], &[]));
-    let push = pusher.next(&Assignments::default(), Instant::now()).unwrap();
+    let push = pusher
+        .next(&Assignments::default(), Instant::now())
+        .unwrap();
     assert!(push.snapshot_complete && push.assignments.is_empty() && push.removed.is_empty());
-    assert_eq!(pusher.acknowledge(&ack(1, &[])), Answer::Current { applied: 0, rejected: 0 });
+    assert_eq!(
+        pusher.acknowledge(&ack(1, &[])),
+        Answer::Current {
+            applied: 0,
+            rejected: 0
+        }
+    );
     assert_eq!(pusher.next(&Assignments::default(), Instant::now()), None);
 }
 
@@ -67,15 +96,28 @@ fn one_push_is_in_flight_and_changes_collapse() {
     pusher.next(&table(&[assignment("a", 1, 1)]), now).unwrap();
     assert_eq!(pusher.deadline(), Some(now + ACK_WITHIN));
     for revision in 2..9 {
-        assert_eq!(pusher.next(&table(&[assignment("a", revision, revision)]), now), None);
+        assert_eq!(
+            pusher.next(&table(&[assignment("a", revision, revision)]), now),
+            None
+        );
     }
     let last = table(&[assignment("a", 9, 9)]);
-    assert_eq!(pusher.acknowledge(&ack(7, &[("a", Outcome::Applied)])), Answer::Old);
+    assert_eq!(
+        pusher.acknowledge(&ack(7, &[("a", Outcome::Applied)])),
+        Answer::Old
+    );
     assert_eq!(pusher.next(&last, now), None);
     pusher.acknowledge(&ack(1, &[("a", Outcome::Applied)]));
     assert_eq!(pusher.deadline(), None);
     let push = pusher.next(&last, now).unwrap();
-    assert_eq!((push.nonce, push.assignments[0].digest, push.snapshot_complete), (2, 9, false));
+    assert_eq!(
+        (
+            push.nonce,
+            push.assignments[0].digest,
+            push.snapshot_complete
+        ),
+        (2, 9, false)
+    );
     pusher.acknowledge(&ack(2, &[("a", Outcome::Applied)]));
     assert_eq!(pusher.next(&last, now), None);
     assert_eq!(pusher.acknowledge(&ack(2, &[])), Answer::Old);
@@ -87,12 +129,32 @@ fn what_was_refused_is_never_sent_again() {
     let mut pusher = Pusher::new(&hello(&["a", "b"], &[]));
     let bad = table(&[assignment("a", 1, 66), assignment("b", 1, 1)]);
     pusher.next(&bad, now).unwrap();
-    let answer = pusher.acknowledge(&ack(1, &[("a", Outcome::Rejected), ("b", Outcome::Applied)]));
-    assert_eq!(answer, Answer::Current { applied: 1, rejected: 1 });
+    let answer = pusher.acknowledge(&ack(
+        1,
+        &[("a", Outcome::Rejected), ("b", Outcome::Applied)],
+    ));
+    assert_eq!(
+        answer,
+        Answer::Current {
+            applied: 1,
+            rejected: 1
+        }
+    );
     assert_eq!(pusher.next(&bad, now), None);
     // The same content under a newer fence is still what it refused.
-    assert_eq!(pusher.next(&table(&[assignment("a", 2, 66), assignment("b", 1, 1)]), now), None);
-    let push = pusher.next(&table(&[assignment("a", 3, 67), assignment("b", 1, 1)]), now).unwrap();
+    assert_eq!(
+        pusher.next(
+            &table(&[assignment("a", 2, 66), assignment("b", 1, 1)]),
+            now
+        ),
+        None
+    );
+    let push = pusher
+        .next(
+            &table(&[assignment("a", 3, 67), assignment("b", 1, 1)]),
+            now,
+        )
+        .unwrap();
     assert_eq!(models(&push), ["a"]);
     pusher.acknowledge(&ack(2, &[("a", Outcome::Applied)]));
     assert_eq!(pusher.next(&bad, now), None);
@@ -106,7 +168,10 @@ fn a_model_that_goes_is_removed_once() {
     pusher.next(&there, now).unwrap();
     pusher.acknowledge(&ack(1, &[("a", Outcome::Applied)]));
     let push = pusher.next(&Assignments::default(), now).unwrap();
-    assert_eq!((push.removed.as_slice(), push.assignments.len()), (&["a".to_owned()][..], 0));
+    assert_eq!(
+        (push.removed.as_slice(), push.assignments.len()),
+        (&["a".to_owned()][..], 0)
+    );
     pusher.acknowledge(&ack(2, &[]));
     assert_eq!(pusher.next(&Assignments::default(), now), None);
     assert_eq!(models(&pusher.next(&there, now).unwrap()), ["a"]);
@@ -116,15 +181,25 @@ fn a_model_that_goes_is_removed_once() {
 fn heartbeats_name_what_is_held_and_still_wanted() {
     let now = Instant::now();
     let mut pusher = Pusher::new(&hello(&["a", "b", "c"], &[]));
-    let unleased = v1::Assignment { lease: None, ..assignment("c", 1, 3) };
+    let unleased = v1::Assignment {
+        lease: None,
+        ..assignment("c", 1, 3)
+    };
     let first = [assignment("a", 1, 1), assignment("b", 1, 2), unleased];
     pusher.next(&table(&first), now).unwrap();
     assert!(pusher.heartbeat(&table(&first)).leases.is_empty());
-    let results = [("a", Outcome::Applied), ("b", Outcome::Rejected), ("c", Outcome::Applied)];
+    let results = [
+        ("a", Outcome::Applied),
+        ("b", Outcome::Rejected),
+        ("c", Outcome::Applied),
+    ];
     pusher.acknowledge(&ack(1, &results));
     let leases = pusher.heartbeat(&table(&first)).leases;
     assert_eq!(leases.len(), 1);
-    assert_eq!((leases[0].model.as_str(), leases[0].rollout.as_str()), ("a", "rollout of a"));
+    assert_eq!(
+        (leases[0].model.as_str(), leases[0].rollout.as_str()),
+        ("a", "rollout of a")
+    );
     let taken_back = [assignment("a", 2, 9), assignment("b", 1, 2)];
     assert!(pusher.heartbeat(&table(&taken_back)).leases.is_empty());
 }
@@ -135,8 +210,14 @@ fn heartbeats_come_four_times_a_lease() {
     assert_eq!(pusher.heartbeat_after(0.0), Duration::from_secs(15));
     assert_eq!(pusher.heartbeat_after(1.0), Duration::from_secs(18));
     assert_eq!(pusher.heartbeat_after(-5.0), Duration::from_secs(12));
-    let lease = Some(prost_types::Duration { seconds: 2, nanos: 0 });
-    let short = v1::Assignment { lease, ..assignment("a", 1, 1) };
+    let lease = Some(prost_types::Duration {
+        seconds: 2,
+        nanos: 0,
+    });
+    let short = v1::Assignment {
+        lease,
+        ..assignment("a", 1, 1)
+    };
     pusher.next(&table(&[short]), Instant::now()).unwrap();
     pusher.acknowledge(&ack(1, &[("a", Outcome::Applied)]));
     assert_eq!(pusher.heartbeat_after(0.0), Duration::from_millis(500));

@@ -1,0 +1,45 @@
+//! Exit codes: scripts and pipelines branch on them, so they never change.
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Exit {
+    /// Done; for `status --wait`: promoted, or at full share with `--until full`.
+    Ok = 0,
+    /// It failed: not reachable, refused, not found.
+    Error = 1,
+    /// Bad flags or a bad plan; nothing was changed.
+    BadInput = 2,
+    /// `status`: the rollout was rolled back.
+    RolledBack = 3,
+    /// `status`: the rollout is HELD and needs a human.
+    Held = 4,
+    /// `status --wait`: the time was up first.
+    TimedOut = 5,
+}
+
+impl Exit {
+    /// The number that the process ends with.
+    #[must_use]
+    pub(crate) fn code(self) -> u8 {
+        self as u8
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_the_published_ones() {
+        let all = [
+            Exit::Ok,
+            Exit::Error,
+            Exit::BadInput,
+            Exit::RolledBack,
+            Exit::Held,
+            Exit::TimedOut,
+        ];
+        assert_eq!(all.map(Exit::code), [0, 1, 2, 3, 4, 5]);
+    }
+}

@@ -1,0 +1,221 @@
+//! A plan as YAML, in the form that `parse` reads.
+
+mod flow;
+
+use super::duration;
+use flow::Flow;
+use prost_types::Duration;
+use serinus_proto::v1::bucketing::Hash;
+use serinus_proto::v1::failure::Fallback;
+use serinus_proto::v1::guardrail::{Action, Metric};
+use serinus_proto::v1::labelled::Direction;
+use serinus_proto::v1::{
+    Approval, Bake, Breaker, Bucketing, Budget, Confidence, Failure, Guardrail, Labelled,
+    OnNoEvidence, Plan, Step, Then, Variant, Warmup,
+};
+
+/// The plan as text that reads back as the same plan. What is unset is left out.
+#[must_use]
+pub fn to_yaml(plan: &Plan) -> String {
+    let mut lines = vec![format!("model: {}", flow::text(&plan.model))];
+    let mut line = |name: &str, value: Option<String>| {
+        lines.extend(value.map(|value| format!("{name}: {value}")));
+    };
+    line("stable", plan.stable.as_ref().map(variant));
+    match plan.canaries.as_slice() {
+        [canary] => line("canary", Some(variant(canary))),
+        several => line("canaries", block(several.iter().map(variant))),
+    }
+    line("bucketing", plan.bucketing.as_ref().map(bucketing));
+    line("warmup", plan.warmup.as_ref().map(warmup));
+    line("steps", block(plan.steps.iter().map(step)));
+    line("bake", plan.bake.as_ref().map(bake));
+    line("max_duration", plan.max_duration.as_ref().map(time));
+    line("guardrails", block(plan.guardrails.iter().map(guardrail)));
+    line("confidence", plan.confidence.as_ref().map(confidence));
+    line("budget", plan.budget.as_ref().map(budget));
+    line(
+        "on_no_evidence",
+        plan.on_no_evidence.as_ref().map(on_no_evidence),
+    );
+    line("failure", plan.failure.as_ref().map(failure));
+    let truth = |value: bool| value.then(|| "true".to_owned());
+    line("allow_large_first_step", truth(plan.allow_large_first_step));
+    line("allow_override_header", truth(plan.allow_override_header));
+    lines.join("\n") + "\n"
+}
+
+fn block(items: impl Iterator<Item = String>) -> Option<String> {
+    let text: String = items.map(|item| format!("\n  - {item}")).collect();
+    (!text.is_empty()).then_some(text)
+}
+
+fn time(value: &Duration) -> String {
+    duration::format(duration::to_std(Some(value)))
+}
+
+fn variant(variant: &Variant) -> String {
+    let endpoints = variant
+        .endpoints
+        .iter()
+        .map(|url| flow::text(url))
+        .collect();
+    Flow::default()
+        .with("name", flow::text(&variant.name))
+        .list("endpoints", endpoints)
+        .close()
+}
+
+fn bucketing(bucketing: &Bucketing) -> String {
+    let hash = match bucketing.hash() {
+        Hash::Xxh3 => Some("xxh3"),
+        Hash::Modulo => Some("modulo"),
+        Hash::Unspecified => None,
+    };
+    Flow::default()
+        .text("key", &bucketing.key)
+        .word("hash", hash)
+        .text("salt", &bucketing.salt)
+        .maybe(
+            "modulus",
+            (bucketing.modulus > 0).then(|| bucketing.modulus.to_string()),
+        )
+        .close()
+}
+
+fn warmup(warmup: &Warmup) -> String {
+    Flow::default()
+        .maybe("duration", warmup.duration.as_ref().map(time))
+        .number("share", warmup.share)
+        .close()
+}
+
+fn step(step: &Step) -> String {
+    let mut split = Flow::default();
+    for (name, &share) in &step.split {
+        split = split.with(&flow::text(name), flow::number(share));
+    }
+    Flow::default()
+        .maybe("split", (!step.split.is_empty()).then(|| split.close()))
+        .maybe("min_duration", step.min_duration.as_ref().map(time))
+        .count("min_requests", step.min_requests)
+        .maybe("approval", step.approval.as_ref().map(approval))
+        .number("tolerance", step.tolerance)
+        .close()
+}
+
+fn approval(approval: &Approval) -> String {
+    Flow::default()
+        .maybe("timeout", approval.timeout.as_ref().map(time))
+        .word("then", then(approval.then()))
+        .close()
+}
+
+fn then(then: Then) -> Option<&'static str> {
+    match then {
+        Then::Hold => Some("hold"),
+        Then::Rollback => Some("rollback"),
+        Then::Advance => Some("advance"),
+        Then::Unspecified => None,
+    }
+}
+
+fn bake(bake: &Bake) -> String {
+    Flow::default()
+        .maybe("duration", bake.duration.as_ref().map(time))
+        .maybe("holdback", bake.holdback.map(flow::number))
+        .close()
+}
+
+fn guardrail(guardrail: &Guardrail) -> String {
+    let action = match guardrail.on_breach() {
+        Action::Rollback => Some("rollback"),
+        Action::Hold => Some("hold"),
+        Action::Notify => Some("notify"),
+        Action::Unspecified => None,
+    };
+    metric(guardrail.metric.as_ref())
+        .word("on_breach", action)
+        .number("weight", guardrail.weight)
+        .maybe(
+            "required",
+            guardrail.required.map(|required| required.to_string()),
+        )
+        .close()
+}
+
+fn metric(metric: Option<&Metric>) -> Flow {
+    let of = |name: &str| Flow::default().with("metric", flow::text(name));
+    match metric {
+        None => Flow::default(),
+        Some(Metric::ErrorRate(rate)) => of("error_rate").with("margin", flow::number(rate.margin)),
+        Some(Metric::Latency(latency)) => {
+            let quantiles = latency.quantiles.iter().map(|&q| flow::number(q)).collect();
+            of("latency")
+                .list("quantiles", quantiles)
+                .number("ratio", latency.ratio)
+                .maybe("slack", latency.slack.as_ref().map(time))
+        }
+        Some(Metric::LatencyLimit(limit)) => of("latency")
+            .with("quantile", flow::number(limit.quantile))
+            .maybe("limit", limit.limit.as_ref().map(time)),
+        Some(Metric::Accuracy(labels)) => labelled(of("accuracy"), labels),
+        Some(Metric::Outcome(labels)) => labelled(of(&format!("outcome:{}", labels.name)), labels),
+    }
+}
+
+fn labelled(flow: Flow, labels: &Labelled) -> Flow {
+    let direction = match labels.direction() {
+        Direction::HigherIsBetter => Some("higher_is_better"),
+        Direction::LowerIsBetter => Some("lower_is_better"),
+        Direction::Unspecified => None,
+    };
+    flow.with("margin", flow::number(labels.margin))
+        .maybe("label_window", labels.label_window.as_ref().map(time))
+        .word("direction", direction)
+}
+
+fn confidence(confidence: &Confidence) -> String {
+    Flow::default()
+        .number("alpha", confidence.alpha)
+        .number("beta", confidence.beta)
+        .close()
+}
+
+fn budget(budget: &Budget) -> String {
+    Flow::default()
+        .count("extra_errors", budget.extra_errors)
+        .count("exposed_keys", budget.exposed_keys)
+        .close()
+}
+
+fn on_no_evidence(missing: &OnNoEvidence) -> String {
+    Flow::default()
+        .maybe("after", missing.after.as_ref().map(time))
+        .word("then", then(missing.then()))
+        .close()
+}
+
+fn failure(failure: &Failure) -> String {
+    let fallback = match failure.fallback() {
+        Fallback::Stable => Some("stable"),
+        Fallback::None => Some("none"),
+        Fallback::Unspecified => None,
+    };
+    Flow::default()
+        .word("fallback", fallback)
+        .maybe("timeout", failure.timeout.as_ref().map(time))
+        .maybe(
+            "attempt_timeout",
+            failure.attempt_timeout.as_ref().map(time),
+        )
+        .maybe("breaker", failure.breaker.as_ref().map(breaker))
+        .close()
+}
+
+fn breaker(breaker: &Breaker) -> String {
+    Flow::default()
+        .count("consecutive", breaker.consecutive.into())
+        .number("error_ratio", breaker.error_ratio)
+        .close()
+}

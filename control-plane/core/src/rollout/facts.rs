@@ -1,0 +1,145 @@
+//! What a look is given to judge by: measured elsewhere, as of one moment.
+
+use serinus_proto::v1;
+
+/// Everything that the control plane knows about a rollout beyond its log, as of one look.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Facts {
+    /// One row per guardrail of the plan, its `index` the position there, its verdict at the present step's tolerance.
+    /// A guardrail without a row has no evidence.
+    pub guardrails: Vec<v1::GuardrailEvidence>,
+    /// Proven worse than a margin by guardrails that roll back.
+    pub harmful: Option<Harm>,
+    /// Natural log of the weighted average of evidence over the guardrails that roll back.
+    pub log_e_rollback: f64,
+    /// What it is held against: ln(1 / alpha).
+    pub log_threshold: f64,
+    /// Plain sum of the failures beyond what stable would have had; shown only.
+    pub extra_errors: f64,
+    /// Its always-valid lower end, as it is charged to the budget.
+    pub extra_errors_lower: f64,
+    /// The budget.
+    pub extra_errors_budget: f64,
+    /// The lower end has reached the budget.
+    pub budget_spent: bool,
+    /// Slices folded so far.
+    pub slices: u64,
+    /// Version of the rules that made the evidence.
+    pub engine_version: u32,
+    /// Judged canary requests since the present step was entered: of the epochs from [`super::Rollout::step_epoch`] on.
+    pub canary_requests_in_step: u64,
+    /// Canary requests that should have come since the last one.
+    pub expected_canary_since_last: f64,
+    /// Unix seconds of the bad cells of the last minute.
+    pub bad_cells: Vec<u64>,
+    /// What the breakers said in them.
+    pub breakers: Option<v1::BreakerEvidence>,
+    /// Requests were assigned to the canary and none finished within the attempt timeout.
+    pub none_finished: bool,
+    /// Distinct keys that met the canary.
+    pub exposed_keys: u64,
+    /// Every required guardrail is SAFE at tolerance 1.
+    pub safe_at_full: bool,
+    /// Since when some required guardrail has had no evidence, unix milliseconds.
+    pub no_evidence_since_ms: Option<u64>,
+    /// The sidecars that serve the model.
+    pub fleet: FleetFacts,
+}
+
+/// Which guardrails a harmful canary broke.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Harm {
+    /// Positions in the plan's list.
+    pub guardrails: Vec<usize>,
+    /// By the rule for gross failure: at least half of the canary's requests fail, and below a tenth of stable's.
+    pub gross: bool,
+}
+
+/// The sidecars that serve the model.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FleetFacts {
+    /// With an open stream.
+    pub connected: u32,
+    /// Of these, on the present epoch.
+    pub current: u32,
+    /// Since when enough of them have been, unix milliseconds; see [`FleetClock`]. A step's clock starts here.
+    pub current_since_ms: Option<u64>,
+    /// Of these, those that refused the present assignment.
+    pub rejected: u32,
+    /// Why the first of them did.
+    pub rejection: String,
+}
+
+impl FleetFacts {
+    /// At least 95 % of the connected sidecars, and at least one, are on the present epoch.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        self.connected > 0 && u64::from(self.current) * 100 >= u64::from(self.connected) * 95
+    }
+
+    /// More than 1 %, or more than 3, refused the assignment.
+    pub(super) fn refuses(&self) -> bool {
+        self.rejected > 3 || u64::from(self.rejected) * 100 > u64::from(self.connected)
+    }
+}
+
+/// Remembers when the fleet first was on the present epoch; a sidecar that joins later does not set the clock back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FleetClock {
+    epoch: u64,
+    since_ms: Option<u64>,
+}
+
+impl FleetClock {
+    /// What to put into [`FleetFacts::current_since_ms`].
+    pub fn observe(&mut self, now_ms: u64, epoch: u64, fleet: &FleetFacts) -> Option<u64> {
+        if epoch != self.epoch {
+            *self = Self {
+                epoch,
+                since_ms: None,
+            };
+        }
+        if self.since_ms.is_none() && fleet.is_current() {
+            self.since_ms = Some(now_ms);
+        }
+        self.since_ms
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fleet(connected: u32, current: u32, rejected: u32) -> FleetFacts {
+        FleetFacts {
+            connected,
+            current,
+            rejected,
+            ..FleetFacts::default()
+        }
+    }
+
+    #[test]
+    fn nineteen_of_twenty_are_enough() {
+        assert!(fleet(20, 19, 0).is_current());
+        assert!(!fleet(19, 18, 0).is_current());
+        assert!(!fleet(0, 0, 0).is_current(), "nobody is not everybody");
+    }
+
+    #[test]
+    fn one_refusal_in_a_hundred_is_borne() {
+        assert!(fleet(3, 2, 1).refuses());
+        assert!(!fleet(100, 99, 1).refuses());
+        assert!(fleet(10_000, 9_000, 4).refuses());
+        assert!(!fleet(0, 0, 0).refuses());
+    }
+
+    #[test]
+    fn the_clock_starts_once_per_epoch() {
+        let mut clock = FleetClock::default();
+        assert_eq!(clock.observe(10, 1, &fleet(2, 1, 0)), None);
+        assert_eq!(clock.observe(20, 1, &fleet(2, 2, 0)), Some(20));
+        assert_eq!(clock.observe(30, 1, &fleet(3, 2, 0)), Some(20));
+        assert_eq!(clock.observe(40, 2, &fleet(3, 0, 0)), None);
+    }
+}

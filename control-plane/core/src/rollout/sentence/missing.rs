@@ -1,0 +1,119 @@
+//! What is missing, and how long it will take.
+
+use super::super::gate::{self, Missing};
+use super::super::time::duration_ms;
+use super::super::words::{about, count, span};
+use super::super::{Facts, Phase, Rollout};
+use super::why;
+use serinus_proto::v1::{self, Verdict, guardrail::Metric};
+
+/// All that is missing; of the guardrails, what takes longest comes first.
+pub(super) fn list(missing: &[Missing], rollout: &Rollout, now_ms: u64, facts: &Facts) -> String {
+    let mut ordered: Vec<&Missing> = missing.iter().collect();
+    ordered.sort_by_key(|missing| match missing {
+        Missing::Guardrail { index, .. } => (0, u64::MAX - wait_ms(facts, *index)),
+        _ => (1, 0),
+    });
+    let all: Vec<String> = ordered
+        .into_iter()
+        .map(|missing| one(missing, rollout, now_ms, facts))
+        .collect();
+    all.join("; ")
+}
+
+fn wait_ms(facts: &Facts, index: usize) -> u64 {
+    let row = gate::row(facts, index);
+    row.and_then(|row| row.missing_time.as_ref())
+        .map_or(0, duration_ms)
+}
+
+fn one(missing: &Missing, rollout: &Rollout, now_ms: u64, facts: &Facts) -> String {
+    match missing {
+        Missing::Fleet => fleet(rollout, facts),
+        Missing::Rejected => why::rejected(facts),
+        Missing::Cooling { ms } => {
+            format!("breakers opened lately, another {} without", span(*ms))
+        }
+        Missing::Suspicion => suspicion(facts),
+        Missing::Guardrail { index, verdict } => guardrail(*index, *verdict, rollout, facts),
+        Missing::Requests { have, need } => {
+            format!(
+                "{} of {} canary requests in this step",
+                count(*have),
+                count(*need)
+            )
+        }
+        Missing::Time { ms } => format!("the {} lasts another {}", phase(rollout), span(*ms)),
+        Missing::Approval { deadline_ms } => {
+            format!(
+                "somebody's approval, waited for another {}",
+                span(deadline_ms.saturating_sub(now_ms))
+            )
+        }
+    }
+}
+
+fn phase(rollout: &Rollout) -> &'static str {
+    match rollout.phase() {
+        Phase::Warmup => "warm-up",
+        Phase::Step => "step",
+        Phase::Bake => "bake",
+    }
+}
+
+fn fleet(rollout: &Rollout, facts: &Facts) -> String {
+    let fleet = &facts.fleet;
+    if fleet.connected == 0 {
+        return "no sidecar is connected".to_owned();
+    }
+    format!(
+        "{} of {} sidecars are on epoch {}",
+        fleet.current, fleet.connected, rollout.epoch
+    )
+}
+
+fn suspicion(facts: &Facts) -> String {
+    let rows = facts.guardrails.iter();
+    let rows = rows.filter(|row| row.on_breach() == v1::guardrail::Action::Rollback);
+    let worst = rows.max_by(|a, b| a.log_e_rollback.total_cmp(&b.log_e_rollback));
+    let name = worst.map_or("the canary", |row| &row.name);
+    format!("{name} looks worse than tolerated, which is not proven yet")
+}
+
+fn guardrail(index: usize, verdict: Verdict, rollout: &Rollout, facts: &Facts) -> String {
+    let row = gate::row(facts, index);
+    let name = row.map_or_else(|| format!("guardrails[{index}]"), |row| row.name.clone());
+    let units = units(rollout, index);
+    match verdict {
+        Verdict::NeedMore => match row.and_then(|row| row.missing) {
+            Some(missing) => {
+                let time = wait_ms(facts, index);
+                let time = if time > 0 {
+                    format!(", about {}", span(time))
+                } else {
+                    String::new()
+                };
+                format!("{name} needs about {} more {units}{time}", about(missing))
+            }
+            None => format!("{name} needs more {units}"),
+        },
+        Verdict::Harmful => format!("{name} is HARMFUL"),
+        Verdict::Safe => format!("{name} is SAFE"),
+        Verdict::NoEvidence | Verdict::Unspecified => {
+            format!("{name} has no {units} of both variants to compare")
+        }
+    }
+}
+
+/// What a guardrail counts.
+pub(super) fn units(rollout: &Rollout, index: usize) -> &'static str {
+    let metric = rollout
+        .plan
+        .guardrails
+        .get(index)
+        .and_then(|guardrail| guardrail.metric.as_ref());
+    match metric {
+        Some(Metric::Accuracy(_) | Metric::Outcome(_)) => "labels",
+        _ => "requests",
+    }
+}

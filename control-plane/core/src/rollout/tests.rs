@@ -1,0 +1,10 @@
+mod approvals;
+mod commands;
+mod fixture;
+mod property;
+mod rollbacks;
+mod sentences;
+mod splits;
+mod stops;
+mod stories;
+mod views;

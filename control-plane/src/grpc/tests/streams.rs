@@ -1,0 +1,168 @@
+use super::*;
+use tonic::{Code, Streaming};
+use tonic_types::StatusExt as _;
+use v1::watch_events_response::Message;
+
+async fn watch(
+    harness: &Harness,
+    rollout: &str,
+    after_revision: u64,
+    follow: bool,
+) -> Streaming<v1::WatchEventsResponse> {
+    let rollout = rollout.to_owned();
+    let request = v1::WatchEventsRequest {
+        rollout,
+        after_revision,
+        follow,
+    };
+    harness.events().watch(request).await.unwrap().into_inner()
+}
+
+async fn next(stream: &mut Streaming<v1::WatchEventsResponse>) -> Option<Message> {
+    stream
+        .message()
+        .await
+        .unwrap()
+        .map(|response| response.message.unwrap())
+}
+
+/// Revisions up to the next bookmark, and the bookmark.
+async fn until_bookmark(stream: &mut Streaming<v1::WatchEventsResponse>) -> (Vec<u64>, u64) {
+    let mut revisions = Vec::new();
+    loop {
+        match next(stream).await.unwrap() {
+            Message::Event(event) => revisions.push(event.revision),
+            Message::Bookmark(bookmark) => return (revisions, bookmark),
+        }
+    }
+}
+
+#[tokio::test]
+async fn events_come_once_in_order_without_holes() {
+    let harness = Harness::start().await;
+    let first = harness.apply("m").await;
+    let mut all = watch(&harness, "", 0, true).await;
+    let (revisions, bookmark) = until_bookmark(&mut all).await;
+    assert_eq!(revisions, (1..=bookmark).collect::<Vec<_>>());
+
+    let second = harness.apply("n").await;
+    harness
+        .rollouts()
+        .rollback(command(&first, "rollback"))
+        .await
+        .unwrap();
+    let last = harness
+        .rollouts()
+        .get(v1::GetRolloutRequest {
+            rollout: first.id.clone(),
+        })
+        .await;
+    let last = last.unwrap().into_inner().revision;
+    let mut seen = bookmark;
+    while seen < last {
+        let (revisions, bookmark) = until_bookmark(&mut all).await;
+        assert_eq!(revisions, (seen + 1..=bookmark).collect::<Vec<_>>());
+        seen = bookmark;
+    }
+
+    let mut one = watch(&harness, &second.id, 0, false).await;
+    let (revisions, bookmark) = until_bookmark(&mut one).await;
+    assert!(
+        !revisions.is_empty() && revisions.iter().all(|&r| r > first.revision),
+        "{revisions:?}"
+    );
+    assert!(bookmark >= last);
+    assert!(next(&mut one).await.is_none(), "without follow it ends");
+
+    let mut rest = watch(&harness, "", last - 1, false).await;
+    assert_eq!(until_bookmark(&mut rest).await.0[0], last);
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_watcher_of_another_history_is_told() {
+    let harness = Harness::start().await;
+    let request = v1::WatchEventsRequest {
+        after_revision: 7,
+        ..Default::default()
+    };
+    let status = harness.events().watch(request).await.unwrap_err();
+    assert_eq!(status.code(), Code::OutOfRange);
+    assert_eq!(
+        status.get_error_details().error_info().unwrap().reason,
+        "HISTORY_CHANGED"
+    );
+    let request = v1::WatchEventsRequest {
+        rollout: "none".into(),
+        ..Default::default()
+    };
+    assert_eq!(
+        harness.events().watch(request).await.unwrap_err().code(),
+        Code::NotFound
+    );
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_watched_rollout_is_sent_until_it_is_over() {
+    let harness = Harness::start().await;
+    let rollout = harness.apply("m").await;
+    let request = v1::WatchRolloutRequest {
+        rollout: "m".into(),
+        min_interval: None,
+    };
+    let mut stream = harness
+        .rollouts()
+        .watch(request)
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(stream.message().await.unwrap().unwrap().id, rollout.id);
+    harness
+        .rollouts()
+        .rollback(command(&rollout, "rollback"))
+        .await
+        .unwrap();
+    let mut last = None;
+    while let Some(rollout) = stream.message().await.unwrap() {
+        last = Some(rollout);
+    }
+    assert_eq!(last.unwrap().state(), v1::State::RolledBack);
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn open_watches_end_on_a_drain() {
+    let harness = Harness::start().await;
+    harness.apply("m").await;
+    let mut events = watch(&harness, "", 0, true).await;
+    until_bookmark(&mut events).await;
+    let request = v1::WatchRolloutRequest {
+        rollout: "m".into(),
+        min_interval: None,
+    };
+    let mut rollout = harness
+        .rollouts()
+        .watch(request)
+        .await
+        .unwrap()
+        .into_inner();
+    rollout.message().await.unwrap().unwrap();
+    harness.surfaces.drain();
+    let status = loop {
+        if let Err(status) = rollout.message().await {
+            break status;
+        }
+    };
+    assert_eq!(status.code(), Code::Unavailable, "{status}");
+    let status = loop {
+        if let Err(status) = events.message().await {
+            break status;
+        }
+    };
+    assert!(
+        status.get_error_details().retry_info().is_some(),
+        "{status}"
+    );
+    harness.stop().await;
+}

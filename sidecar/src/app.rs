@@ -1,0 +1,92 @@
+//! A whole sidecar: from its configuration to its last report.
+
+mod start;
+mod state;
+mod stop;
+mod watch;
+
+pub use crate::config::Args;
+
+use crate::config::{self, Sidecar};
+use anyhow::Context as _;
+use serinus_runtime::{shutdown, telemetry};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Runs a sidecar until SIGTERM or SIGINT, then drains it. Blocks; the calling thread is the control runtime.
+///
+/// # Errors
+/// If the configuration is wrong, an address is taken, or the state directory cannot be used.
+pub fn run(args: Args) -> anyhow::Result<()> {
+    let config = config::load(&args, std::env::vars(), &host_name())?;
+    if args.check_config {
+        println!("the configuration is good");
+        return Ok(());
+    }
+    if args.print_config {
+        print!(
+            "{}",
+            toml::to_string(&config).context("print the configuration")?
+        );
+        return Ok(());
+    }
+    telemetry::init(config.log, &config.log_filter);
+    warn_if_open(&config);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("start the control runtime")?;
+    runtime.block_on(async {
+        let running = start::start(config).await?;
+        println!("{}", ready_line(running.inference, running.admin));
+        tokio::select! {
+            signal = shutdown::signal() => signal.context("wait for a signal")?,
+            () = workers_died(&running) => anyhow::bail!("every worker of the data path has ended"),
+        }
+        running.stop().await;
+        Ok(())
+    })
+}
+
+/// What a parent reads to learn the ports.
+fn ready_line(inference: SocketAddr, admin: SocketAddr) -> String {
+    format!("serinus-sidecar ready inference={inference} admin={admin}")
+}
+
+async fn workers_died(running: &start::Running) {
+    while !running.workers.is_finished() {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+/// Name of this machine, as far as the system says.
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim();
+    if name.is_empty() {
+        return std::env::var("HOSTNAME").unwrap_or_else(|_| "sidecar".to_owned());
+    }
+    name.to_owned()
+}
+
+fn warn_if_open(config: &Sidecar) {
+    for (what, address) in [("listen", config.listen), ("admin", config.admin)] {
+        if !address.ip().is_loopback() {
+            tracing::warn!(%address, "{what} is open to the network: whoever reaches this address can use it");
+        }
+    }
+}
+
+/// Names by which the admin port may be called.
+fn admin_names(config: &Sidecar) -> Vec<String> {
+    let mut names = config.admin_hosts.clone();
+    names.push(host_name());
+    names
+}
+
+/// Table, breakers and counts, for every part.
+type Shared = Arc<crate::shared::Shared>;
+
+#[cfg(test)]
+mod tests;

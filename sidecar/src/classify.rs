@@ -1,0 +1,153 @@
+//! What an answer says about how the call went.
+
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderName, StatusCode};
+use serinus_common::class::Class;
+use std::time::Duration;
+
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+
+/// What kind of call it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Http,
+    Grpc,
+}
+
+impl Protocol {
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        // gRPC-Web has its status in the body: to us it is HTTP.
+        let rest = content_type(headers).and_then(|kind| kind.strip_prefix(b"application/grpc"));
+        match rest {
+            Some([] | [b'+' | b';', ..]) => Self::Grpc,
+            _ => Self::Http,
+        }
+    }
+}
+
+/// Class by the answer's head. For gRPC the last word may come in the trailers.
+pub(crate) fn of_head(protocol: Protocol, status: StatusCode, headers: &HeaderMap) -> Class {
+    let of_grpc = match protocol {
+        Protocol::Grpc => grpc_status(headers),
+        Protocol::Http => None,
+    };
+    of_grpc.unwrap_or_else(|| Class::of_http(status.as_u16()))
+}
+
+/// Class by a gRPC status in headers or trailers; `None` where there is none.
+pub(crate) fn grpc_status(headers: &HeaderMap) -> Option<Class> {
+    let code = headers.get(GRPC_STATUS)?.to_str().ok()?;
+    // A code that nobody knows is UNKNOWN.
+    Some(Class::of_grpc(code.trim().parse().unwrap_or(2)))
+}
+
+/// Whether an answer is a stream of events, whose latency is that of its head.
+pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
+    content_type(headers).is_some_and(|kind| kind.starts_with(b"text/event-stream"))
+}
+
+fn content_type(headers: &HeaderMap) -> Option<&[u8]> {
+    headers.get(CONTENT_TYPE).map(|value| value.as_bytes())
+}
+
+/// The caller's own bound of the whole call: at most eight digits and a unit.
+pub(crate) fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(GRPC_TIMEOUT)?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let n: u64 = digits.parse().ok()?;
+    match unit {
+        "H" => Some(Duration::from_secs(n * 3600)),
+        "M" => Some(Duration::from_secs(n * 60)),
+        "S" => Some(Duration::from_secs(n)),
+        "m" => Some(Duration::from_millis(n)),
+        "u" => Some(Duration::from_micros(n)),
+        "n" => Some(Duration::from_nanos(n)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn map(name: &'static str, value: &str) -> HeaderMap {
+        HeaderMap::from_iter([(HeaderName::from_static(name), value.parse().unwrap())])
+    }
+
+    #[test]
+    fn heads_are_classed() {
+        let none = HeaderMap::new();
+        assert_eq!(of_head(Protocol::Http, StatusCode::OK, &none), Class::Ok);
+        assert_eq!(
+            of_head(Protocol::Http, StatusCode::BAD_GATEWAY, &none),
+            Class::Model
+        );
+        let unavailable = map("grpc-status", "14");
+        assert_eq!(
+            of_head(Protocol::Grpc, StatusCode::OK, &unavailable),
+            Class::Overload
+        );
+        assert_eq!(
+            of_head(Protocol::Http, StatusCode::OK, &unavailable),
+            Class::Ok
+        );
+        assert_eq!(
+            of_head(Protocol::Grpc, StatusCode::SERVICE_UNAVAILABLE, &none),
+            Class::Overload
+        );
+        assert_eq!(grpc_status(&map("grpc-status", "0")), Some(Class::Ok));
+        assert_eq!(grpc_status(&map("grpc-status", "x")), Some(Class::Model));
+        assert_eq!(grpc_status(&none), None);
+    }
+
+    #[test]
+    fn protocols_are_told_apart() {
+        assert_eq!(
+            Protocol::of(&map("content-type", "application/grpc+proto")),
+            Protocol::Grpc
+        );
+        assert_eq!(
+            Protocol::of(&map("content-type", "application/grpc")),
+            Protocol::Grpc
+        );
+        assert_eq!(
+            Protocol::of(&map("content-type", "application/grpc-web")),
+            Protocol::Http
+        );
+        assert_eq!(
+            Protocol::of(&map("content-type", "application/json")),
+            Protocol::Http
+        );
+        assert!(is_event_stream(&map(
+            "content-type",
+            "text/event-stream; charset=utf-8"
+        )));
+        assert!(!is_event_stream(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn callers_name_their_own_bounds() {
+        let of = |text: &str| grpc_timeout(&map("grpc-timeout", text));
+        assert_eq!(of("100m"), Some(Duration::from_millis(100)));
+        assert_eq!(of("2S"), Some(Duration::from_secs(2)));
+        assert_eq!(
+            of("99999999H"),
+            Some(Duration::from_secs(99_999_999 * 3600))
+        );
+        for bad in ["", "m", "1", "1d", "123456789m", "-1m", "1.5S"] {
+            assert_eq!(of(bad), None, "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_timeout_is_read_without_panic(text in "[ -~]{0,12}") {
+            let _ = grpc_timeout(&map("grpc-timeout", &text));
+        }
+    }
+}

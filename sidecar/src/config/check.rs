@@ -1,0 +1,195 @@
+//! Every rule of the configuration, all mistakes at once.
+
+use super::{Limits, Model, Sidecar};
+use crate::table::{Address, Matcher};
+use serinus_common::ppm::Ppm;
+use std::collections::BTreeSet;
+use std::time::Duration;
+use thiserror::Error;
+
+/// Everything that is wrong with a configuration, each with its key.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("the configuration has {} mistake(s):\n  {}", .0.len(), .0.join("\n  "))]
+pub struct Mistakes(pub Vec<String>);
+
+pub(super) fn check(config: &Sidecar) -> Result<(), Mistakes> {
+    let mut found = Vec::new();
+    general(config, &mut found);
+    limits(&config.limits, &mut found);
+    control_plane(config, &mut found);
+    if config.models.is_empty() {
+        found.push("model: there is none; add [[model]] with a name and stable = [\"http://127.0.0.1:9001\"]".into());
+    }
+    let mut names = BTreeSet::new();
+    let mut rules = BTreeSet::new();
+    for (position, model) in config.models.iter().enumerate() {
+        let at = format!("model[{position}]");
+        check_model(&at, model, &mut found);
+        if !names.insert(&model.name) {
+            found.push(format!("{at}.name: \"{}\" is there twice", model.name));
+        }
+        match model.matcher() {
+            Ok(Matcher::Default | Matcher::Oip) => {}
+            Ok(_) if rules.insert(&model.matching) => {}
+            Ok(_) => found.push(format!(
+                "{at}.match: \"{}\" is taken by another model",
+                model.matching.as_deref().unwrap_or_default()
+            )),
+            Err(error) => found.push(format!("{at}.{error}")),
+        }
+        if !model.split.is_empty() && !config.control_plane.is_empty() {
+            found.push(format!(
+                "{at}.split: a fixed split and a control plane exclude each other; remove one"
+            ));
+        }
+    }
+    if found.is_empty() {
+        return Ok(());
+    }
+    Err(Mistakes(found))
+}
+
+fn general(config: &Sidecar, found: &mut Vec<String>) {
+    if config.name.len() > 253 || config.name.chars().any(|c| c.is_control() || c == ' ') {
+        found.push("name: at most 253 characters, without blanks".into());
+    }
+    if config.listen == config.admin && config.listen.port() != 0 {
+        found.push(format!(
+            "admin: {} is the address of listen too",
+            config.admin
+        ));
+    }
+    if config.workers == 0 || config.workers > 256 {
+        found.push(format!("workers: {} is not in 1..=256", config.workers));
+    }
+    if config.outcomes.spool_bytes < 1 << 20 {
+        found.push("outcomes.spool_bytes: at least 1048576 (1 MiB)".into());
+    }
+    if !(1024..=32 << 20).contains(&config.outcomes.request_bytes) {
+        found.push("outcomes.request_bytes: not in 1024..=33554432 (32 MiB)".into());
+    }
+}
+
+fn limits(limits: &Limits, found: &mut Vec<String>) {
+    for (key, value, least) in [
+        ("head_bytes", limits.head_bytes, 1024),
+        ("connections", limits.connections, 1),
+        ("in_flight_per_variant", limits.in_flight_per_variant, 1),
+    ] {
+        if value < least {
+            found.push(format!("limits.{key}: {value} is below {least}"));
+        }
+    }
+    if limits.body_bytes < limits.replay_bytes as u64 {
+        found.push("limits.replay_bytes: more than limits.body_bytes".into());
+    }
+    for (key, value) in [
+        ("header_timeout", limits.header_timeout),
+        ("idle_timeout", limits.idle_timeout),
+        ("connect_timeout", limits.connect_timeout),
+    ] {
+        if value == Duration::ZERO {
+            found.push(format!("limits.{key}: must be longer than 0"));
+        }
+    }
+}
+
+fn control_plane(config: &Sidecar, found: &mut Vec<String>) {
+    for url in &config.control_plane {
+        match Address::parse(url) {
+            Ok(address) if !address.prefix().is_empty() => {
+                found.push(format!("control_plane: \"{url}\" has a path; remove it"));
+            }
+            Ok(_) => {}
+            Err(error) => found.push(format!("control_plane: {error}")),
+        }
+    }
+    if !config.control_plane.is_empty() && config.state_dir.is_none() {
+        found.push(
+            "state_dir: name a directory; latches and the last assignments must survive a restart"
+                .into(),
+        );
+    }
+    if config.control_plane.is_empty() && config.token_file.is_some() {
+        found.push("token_file: there is no control_plane to send it to".into());
+    }
+}
+
+fn check_model(at: &str, model: &Model, found: &mut Vec<String>) {
+    if model.name.is_empty() || model.name.len() > 253 || !model.name.chars().all(plain) {
+        found.push(format!(
+            "{at}.name: \"{}\"; letters, digits, '.', '_', '-' and '/', at most 253",
+            model.name
+        ));
+    }
+    variant_name(&format!("{at}.stable_name"), &model.stable_name, found);
+    urls(&format!("{at}.stable"), &model.stable, found);
+    for (variant, list) in &model.endpoints {
+        variant_name(&format!("{at}.endpoints"), variant, found);
+        urls(&format!("{at}.endpoints.{variant}"), list, found);
+    }
+    key(at, &model.key, found);
+    split(at, model, found);
+}
+
+fn plain(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, '.' | '_' | '-' | '/')
+}
+
+fn variant_name(at: &str, name: &str, found: &mut Vec<String>) {
+    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if name.is_empty() || name.len() > 63 || !name.chars().all(good) {
+        found.push(format!(
+            "{at}: \"{name}\" is no variant name: letters, digits, '.', '_', '-', at most 63"
+        ));
+    }
+}
+
+fn urls(at: &str, list: &[String], found: &mut Vec<String>) {
+    if list.is_empty() {
+        found.push(format!(
+            "{at}: there is none; write at least one base address such as [\"http://127.0.0.1:9001\"]"
+        ));
+    }
+    for url in list {
+        if let Err(error) = Address::parse(url) {
+            found.push(format!("{at}: {error}"));
+        }
+    }
+}
+
+fn key(at: &str, key: &str, found: &mut Vec<String>) {
+    let known = ["header", "cookie", "query", "metadata"];
+    let good = key == "none"
+        || key
+            .split_once(':')
+            .is_some_and(|(source, name)| known.contains(&source) && !name.is_empty());
+    if !good {
+        found.push(format!(
+            "{at}.key: \"{key}\"; write \"header:NAME\", \"cookie:NAME\", \"query:NAME\", \"metadata:NAME\" or \"none\""
+        ));
+    }
+}
+
+fn split(at: &str, model: &Model, found: &mut Vec<String>) {
+    let mut sum = 0.0;
+    let before = found.len();
+    for (variant, &fraction) in &model.split {
+        if let Err(error) = Ppm::from_fraction(fraction) {
+            found.push(format!("{at}.split.{variant}: {error}"));
+        }
+        if *variant != model.stable_name && !model.endpoints.contains_key(variant) {
+            found.push(format!(
+                "{at}.split.{variant}: unknown; add {at}.endpoints.{variant} = [\"http://...\"]"
+            ));
+        }
+        sum += fraction;
+    }
+    let whole = model.split.contains_key(&model.stable_name);
+    if found.len() == before && (sum > 1.0 + 1e-9 || (whole && sum < 1.0 - 1e-9)) {
+        found.push(format!(
+            "{at}.split: the fractions sum to {sum}; with {} they must sum to 1.0",
+            model.stable_name
+        ));
+    }
+}

@@ -1,0 +1,149 @@
+use super::*;
+use std::io::Write as _;
+
+const FULL: &str = r#"
+name = "host-a"
+control_plane = "http://127.0.0.1:7400"
+state_dir = "/var/lib/serinus"
+drain = "3s"
+[limits]
+idle_timeout = "1m30s"
+[[model]]
+name = "recommender"
+stable = ["http://127.0.0.1:9001"]
+endpoints.v2 = ["http://127.0.0.1:9002", "http://127.0.0.1:9003"]
+[[model]]
+name = "ranker"
+match = "path:/rank"
+stable = ["http://127.0.0.1:9011"]
+"#;
+
+fn from(text: &str, env: &[(&str, &str)], args: Args) -> Result<Sidecar, LoadError> {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    let args = Args {
+        config: Some(file.path().to_owned()),
+        ..args
+    };
+    let env = env
+        .iter()
+        .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+        .collect::<Vec<_>>();
+    load(&args, env, "box")
+}
+
+fn mistakes(text: &str) -> String {
+    from(text, &[], Args::default()).unwrap_err().to_string()
+}
+
+#[test]
+fn a_whole_file_is_read_and_defaults_are_filled() {
+    let config = from(FULL, &[], Args::default()).unwrap();
+    assert_eq!(config.name, "host-a");
+    assert_eq!(config.listen.port(), 7410);
+    assert_eq!(config.drain, Duration::from_secs(3));
+    assert_eq!(config.limits.idle_timeout, Duration::from_secs(90));
+    assert_eq!(config.limits.head_bytes, 64 << 10);
+    assert_eq!(config.models[0].matching, None);
+    assert_eq!(config.models[0].endpoints["v2"].len(), 2);
+    assert_eq!(config.models[0].salt, "recommender");
+    assert_eq!(config.models[1].matching, Some("path:/rank".into()));
+}
+
+#[test]
+fn variables_and_flags_win() {
+    let env = [
+        ("SERINUS_SIDECAR_NAME", "from-env"),
+        ("SERINUS_SIDECAR_LIMITS__CONNECTIONS", "7"),
+        ("SERINUS_SIDECAR_CONFIG", "not a key"),
+    ];
+    let args = Args {
+        admin: Some("127.0.0.1:0".parse().unwrap()),
+        models: vec!["m=http://127.0.0.1:1,http://127.0.0.1:2".into()],
+        ..Args::default()
+    };
+    let config = from(FULL, &env, args).unwrap();
+    assert_eq!(config.name, "from-env");
+    assert_eq!(config.limits.connections, 7);
+    assert_eq!(config.admin.port(), 0);
+    assert_eq!(config.models.len(), 1);
+    assert_eq!(config.models[0].stable.len(), 2);
+}
+
+#[test]
+fn the_default_name_is_stable_across_restarts() {
+    let one = "[[model]]\nname = \"m\"\nstable = [\"http://127.0.0.1:1\"]";
+    assert_eq!(from(one, &[], Args::default()).unwrap().name, "box:7410");
+}
+
+#[test]
+fn every_mistake_is_reported_at_once() {
+    let text = mistakes(
+        r#"
+control_plane = "https://cp:7400"
+workers = 0
+[limits]
+connect_timeout = "0s"
+[[model]]
+name = "a b"
+stable = []
+split = { v2 = 10.0 }
+[[model]]
+name = "m"
+match = "any"
+key = "user"
+stable = ["127.0.0.1:9001"]
+[[model]]
+name = "m"
+match = "any"
+stable = ["http://127.0.0.1:9001"]
+"#,
+    );
+    for part in [
+        "control_plane: \"https://cp:7400\": only http://",
+        "state_dir: name a directory",
+        "workers: 0",
+        "limits.connect_timeout",
+        "model[0].name",
+        "model[0].stable: there is none",
+        "model[0].split.v2: 10 is above 1",
+        "model[0].split.v2: unknown",
+        "model[0].split: a fixed split and a control plane",
+        "model[1].key",
+        "model[1].stable",
+        "model[2].name: \"m\" is there twice",
+        "model[2].match: \"any\" is taken",
+    ] {
+        assert!(text.contains(part), "{part} is missing in {text}");
+    }
+}
+
+#[test]
+fn unknown_keys_and_bad_texts_are_refused() {
+    assert!(mistakes("lisen = \"x\"").contains("lisen"));
+    assert!(mistakes("drain = \"10\"").contains("is no duration"));
+    let model = "[[model]]\nname = \"m\"\nstable = [\"http://a:1\"]\nmatch = \"regex:x\"";
+    assert!(mistakes(model).contains("match: \"regex:x\" is unknown"));
+    assert!(mistakes("").contains("model: there is none"));
+}
+
+#[test]
+fn a_split_that_names_stable_is_whole() {
+    let model = |split: &str| {
+        format!(
+            "[[model]]\nname = \"m\"\nstable = [\"http://a:1\"]\nstable_name = \"v1\"\nendpoints.v2 = [\"http://a:2\"]\nsplit = {split}"
+        )
+    };
+    assert!(from(&model("{ v2 = 0.1 }"), &[], Args::default()).is_ok());
+    assert!(from(&model("{ v1 = 0.9, v2 = 0.1 }"), &[], Args::default()).is_ok());
+    assert!(mistakes(&model("{ v1 = 0.8, v2 = 0.1 }")).contains("sum to 0.9"));
+}
+
+#[test]
+fn what_is_printed_can_be_loaded() {
+    let config = from(FULL, &[], Args::default()).unwrap();
+    let text = toml::to_string(&config).unwrap();
+    let again = from(&text, &[], Args::default()).unwrap();
+    assert_eq!(toml::to_string(&again).unwrap(), text);
+    assert_eq!(again.limits, config.limits);
+}

@@ -1,0 +1,159 @@
+//! Connections to endpoints: one set per worker, never shared between threads.
+//!
+//! An HTTP/1.1 connection is polled by the request that uses it, so that no request crosses tasks. Idle ones wait in a
+//! stack, the warmest on top.
+
+mod h1;
+mod h2;
+
+pub(crate) use h1::Upstream;
+
+use crate::proxy::body::Outgoing;
+use crate::table::Address;
+use http::HeaderValue;
+use hyper::client::conn::http2;
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+
+/// How long an endpoint that refused a connection is passed over while others answer, ms.
+const DOWN_MS: u64 = 1000;
+
+/// More idle connections than this are closed.
+const MAX_IDLE: usize = 1024;
+
+/// One endpoint, as one worker knows it.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    address: Address,
+    /// For requests that name no host.
+    host: HeaderValue,
+    connect_timeout: Duration,
+    idle: RefCell<Vec<h1::Idle>>,
+    shared: RefCell<Option<http2::SendRequest<Outgoing>>>,
+    connecting: tokio::sync::Mutex<()>,
+    outstanding: Cell<u32>,
+    down_until_ms: Cell<u64>,
+}
+
+impl Endpoint {
+    pub(crate) fn new(address: Address, connect_timeout: Duration) -> Self {
+        // An authority that a URL was parsed with is a valid header value.
+        let host = HeaderValue::from_str(address.authority());
+        Self {
+            host: host.unwrap_or_else(|_| HeaderValue::from_static("localhost")),
+            address,
+            connect_timeout,
+            idle: RefCell::default(),
+            shared: RefCell::default(),
+            connecting: tokio::sync::Mutex::default(),
+            outstanding: Cell::new(0),
+            down_until_ms: Cell::new(0),
+        }
+    }
+
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
+    }
+
+    pub(crate) fn host(&self) -> &HeaderValue {
+        &self.host
+    }
+
+    /// Counts a request as outstanding here until the claim is dropped.
+    pub(crate) fn claim(self: &Rc<Self>) -> Claim {
+        self.outstanding.set(self.outstanding.get() + 1);
+        Claim(Rc::clone(self))
+    }
+
+    /// A connection was refused: others go first for a while.
+    pub(crate) fn mark_down(&self, now_ms: u64) {
+        self.down_until_ms.set(now_ms + DOWN_MS);
+    }
+
+    async fn open(&self) -> io::Result<TcpStream> {
+        let (host, port) = self.address.host_port();
+        let connect = async {
+            match host.parse::<IpAddr>() {
+                Ok(ip) => TcpStream::connect((ip, port)).await,
+                Err(_) => TcpStream::connect((host, port)).await,
+            }
+        };
+        let stream = tokio::time::timeout(self.connect_timeout, connect)
+            .await
+            .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+}
+
+/// A request that is outstanding at an endpoint.
+#[derive(Debug)]
+pub(crate) struct Claim(Rc<Endpoint>);
+
+impl Claim {
+    pub(crate) fn endpoint(&self) -> &Rc<Endpoint> {
+        &self.0
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.0
+            .outstanding
+            .set(self.0.outstanding.get().saturating_sub(1));
+    }
+}
+
+/// The endpoint with the fewest outstanding requests, the first of equals; those that refuse connections only when all
+/// do. `except` is left out while there is another.
+pub(crate) fn least_outstanding<'a>(
+    endpoints: &'a [Rc<Endpoint>],
+    now_ms: u64,
+    except: Option<&Rc<Endpoint>>,
+) -> Option<&'a Rc<Endpoint>> {
+    if let [only] = endpoints {
+        return Some(only);
+    }
+    let rank = |endpoint: &Rc<Endpoint>| {
+        let excluded = except.is_some_and(|other| Rc::ptr_eq(other, endpoint));
+        let down = endpoint.down_until_ms.get() > now_ms;
+        (excluded, down, endpoint.outstanding.get())
+    };
+    endpoints.iter().min_by_key(|endpoint| rank(endpoint))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_busy_endpoint_that_answers_is_taken() {
+        let endpoints: Vec<_> = (1..=3)
+            .map(|port| Address::parse(&format!("http://127.0.0.1:{port}")).unwrap())
+            .map(|address| Rc::new(Endpoint::new(address, Duration::from_secs(1))))
+            .collect();
+        let port = |except: Option<usize>| {
+            let except = except.map(|at| &endpoints[at]);
+            let found = least_outstanding(&endpoints, 1000, except).unwrap();
+            found.address().host_port().1
+        };
+        assert_eq!(port(None), 1);
+        let first = endpoints[0].claim();
+        assert_eq!(port(None), 2);
+        assert_eq!(port(Some(1)), 3);
+        endpoints[1].mark_down(500);
+        assert_eq!(port(None), 3);
+        let third = [endpoints[2].claim(), endpoints[2].claim()];
+        assert_eq!(port(None), 1);
+        drop((first, third));
+        assert_eq!(port(None), 1);
+        endpoints
+            .iter()
+            .for_each(|endpoint| endpoint.mark_down(900));
+        assert_eq!(port(None), 1);
+    }
+}

@@ -1,0 +1,39 @@
+//! HTTP/2 connections: one per endpoint and worker, shared by all its requests.
+
+use super::Endpoint;
+use crate::proxy::body::Outgoing;
+use crate::worker::LocalExecutor;
+use hyper::client::conn::http2;
+use hyper_util::rt::TokioIo;
+use std::io;
+
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 4 << 20;
+
+impl Endpoint {
+    /// A handle on the shared connection, made if there is none or if the last one has ended; and whether it was there.
+    pub(crate) async fn shared_h2(&self) -> io::Result<(http2::SendRequest<Outgoing>, bool)> {
+        if let Some(send) = self.live_h2() {
+            return Ok((send, true));
+        }
+        let _connecting = self.connecting.lock().await;
+        if let Some(send) = self.live_h2() {
+            return Ok((send, true));
+        }
+        let stream = self.open().await?;
+        let (send, connection) = http2::Builder::new(LocalExecutor)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(io::Error::other)?;
+        tokio::task::spawn_local(connection);
+        self.shared.replace(Some(send.clone()));
+        Ok((send, false))
+    }
+
+    fn live_h2(&self) -> Option<http2::SendRequest<Outgoing>> {
+        let shared = self.shared.borrow();
+        shared.as_ref().filter(|send| !send.is_closed()).cloned()
+    }
+}

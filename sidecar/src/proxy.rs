@@ -1,0 +1,257 @@
+//! One call: choose a variant, pass the request on, protect the user from a failing canary, pass the answer back.
+
+pub(crate) mod answer;
+mod attempt;
+pub(crate) mod body;
+pub(crate) mod budget;
+mod choose;
+mod forward;
+mod hygiene;
+mod refuse;
+mod saved;
+mod ticket;
+mod upgrade;
+
+use crate::classify::{self, Protocol};
+use crate::shared::Count;
+use crate::worker::{Busy, Deadline, LocalRoute, Worker};
+use answer::Answer;
+use attempt::{Carrier, Failure};
+use body::{Fault, Source};
+use choose::Choosing;
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use refuse::Refusal;
+use saved::Saved;
+use serinus_common::class::Class;
+use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+use ticket::{Begun, Ticket};
+
+const VARIANT: HeaderName = HeaderName::from_static("x-serinus-variant");
+const PREDICTION_ID: HeaderName = HeaderName::from_static("x-serinus-prediction-id");
+const IDEMPOTENT: HeaderName = HeaderName::from_static("x-serinus-idempotent");
+
+/// No caller's bound is longer.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
+/// Answers one request.
+pub(crate) async fn serve(
+    worker: Rc<Worker>,
+    busy: Busy,
+    request: Request<Incoming>,
+) -> Result<Response<Answer>, Infallible> {
+    let start = Instant::now();
+    let (head, body) = request.into_parts();
+    let protocol = Protocol::of(&head.headers);
+    let response = match Call::begin(&worker, start, protocol, head, body) {
+        Ok(call) => call.run(busy).await,
+        Err(refusal) => {
+            worker.count_refusal(refusal);
+            refuse(refusal, protocol, busy)
+        }
+    };
+    Ok(response)
+}
+
+fn refuse(refusal: Refusal, protocol: Protocol, busy: Busy) -> Response<Answer> {
+    refusal.answer(protocol).map(|text| Answer::own(text, busy))
+}
+
+impl Worker {
+    fn count_refusal(&self, refusal: Refusal) {
+        match refusal {
+            Refusal::Busy => self.shared.count(Count::Shed),
+            Refusal::NoModel => {
+                self.shared.count(Count::Unmatched);
+                self.shared.count(Count::Refused);
+            }
+            _ => self.shared.count(Count::Refused),
+        }
+    }
+}
+
+/// A call that is under way.
+#[derive(Debug)]
+struct Call {
+    worker: Rc<Worker>,
+    route: Rc<LocalRoute>,
+    protocol: Protocol,
+    version: Version,
+    /// Taken by the first attempt, which leaves a copy if there may be another.
+    head: RefCell<Option<Parts>>,
+    saved: RefCell<Option<Saved>>,
+    source: Option<Rc<Source>>,
+    ticket: Ticket,
+    deadline: Deadline,
+    /// When the whole call is too slow, ms of the worker's deadlines.
+    total_ms: u64,
+    idempotent: bool,
+    upgrade: Option<HeaderValue>,
+    rescue_granted: Cell<bool>,
+}
+
+type Outcome = Result<(Response<Incoming>, Carrier), Failure>;
+
+impl Call {
+    fn begin(
+        worker: &Rc<Worker>,
+        start: Instant,
+        protocol: Protocol,
+        mut head: Parts,
+        body: Incoming,
+    ) -> Result<Self, Refusal> {
+        let now_ms = worker.deadlines.observe(start);
+        let found = hygiene::look(&head.headers);
+        if found.bytes + head.uri.path().len() > worker.limits.head_bytes {
+            return Err(Refusal::HeadTooLarge);
+        }
+        let size = body.size_hint();
+        if size.lower() > worker.limits.body_bytes {
+            return Err(Refusal::BodyTooLarge);
+        }
+        let upgrade = upgrade::wanted(&head, found)?;
+        let route = worker.route(&head).ok_or(Refusal::NoModel)?;
+        let idempotent = upgrade.is_none() && !(found.ours && is_marked_unsafe(&head));
+        let small = size
+            .upper()
+            .is_some_and(|n| n <= worker.limits.replay_bytes as u64);
+        let unix_ms = worker.timeline.ms(start);
+        let choosing = Choosing {
+            head: &head,
+            asks: found.ours,
+            rescuable: idempotent && small && route.policy().rescue,
+            now_ms: unix_ms,
+        };
+        let chosen = choosing.choose(worker, &route);
+        let begun = Begun { start, unix_ms };
+        let ticket = Ticket::open(worker, &route, begun, chosen).ok_or(Refusal::Busy)?;
+        let named = match protocol {
+            Protocol::Grpc => classify::grpc_timeout(&head.headers),
+            Protocol::Http => None,
+        };
+        let total = named.unwrap_or_else(|| route.policy().timeout).min(LONGEST);
+        let bound = route.policy().attempt_timeout.min(total / 2);
+        hygiene::clean_request(&mut head.headers, found);
+        Ok(Self {
+            deadline: worker.deadlines.add(now_ms + bound.as_millis() as u64),
+            total_ms: now_ms + total.as_millis() as u64,
+            source: (!body.is_end_stream()).then(|| worker.source(body)),
+            version: head.version,
+            head: RefCell::new(Some(head)),
+            saved: RefCell::default(),
+            worker: Rc::clone(worker),
+            rescue_granted: Cell::new(false),
+            route,
+            protocol,
+            ticket,
+            idempotent,
+            upgrade,
+        })
+    }
+
+    async fn run(mut self, busy: Busy) -> Response<Answer> {
+        let mut outcome = self.first().await;
+        if let Some(class) = self.failed(&outcome)
+            && self.may_rescue()
+        {
+            self.ticket.rescue(class);
+            drop(outcome);
+            outcome = self.rescue().await;
+        }
+        match outcome {
+            Ok((response, carrier))
+                if response.status() == StatusCode::SWITCHING_PROTOCOLS
+                    && self.upgrade.is_some() =>
+            {
+                self.tunnel(response, carrier, busy).await
+            }
+            Ok((response, carrier)) => self.answer(response, carrier, busy),
+            Err(failure) => self.fail(failure, busy),
+        }
+    }
+
+    /// The chosen variant's attempt. Past the bound, a call that stable can still answer is given up; every other one
+    /// goes on, and is booked as too slow all the same, so that like is compared with like.
+    async fn first(&self) -> Outcome {
+        let mut attempt = std::pin::pin!(self.attempt(self.ticket.serving()));
+        if let Some(outcome) = self.deadline.before(attempt.as_mut()).await {
+            return outcome;
+        }
+        if self.may_rescue() {
+            return Err(Failure::Timeout);
+        }
+        self.ticket.is_late();
+        self.deadline.set(self.total_ms);
+        let outcome = self.deadline.before(attempt).await;
+        outcome.unwrap_or(Err(Failure::Timeout))
+    }
+
+    /// Stable's attempt in the place of the canary.
+    async fn rescue(&self) -> Outcome {
+        self.deadline.set(self.total_ms);
+        let attempt = std::pin::pin!(self.attempt(0));
+        let outcome = self.deadline.before(attempt).await;
+        outcome.unwrap_or(Err(Failure::Timeout))
+    }
+
+    /// The class of a failure of the model; the caller's own ones are none.
+    fn failed(&self, outcome: &Outcome) -> Option<Class> {
+        let class = match outcome {
+            Ok((response, _)) => {
+                classify::of_head(self.protocol, response.status(), response.headers())
+            }
+            Err(failure) => failure.class(),
+        };
+        class.is_failure().then_some(class)
+    }
+
+    /// Whether stable may answer instead of the canary. A yes is paid for once.
+    fn may_rescue(&self) -> bool {
+        let source = self.source.as_ref();
+        let possible = self.ticket.serving() != 0
+            && self.route.policy().rescue
+            && self.idempotent
+            && source.is_none_or(|source| source.is_replayable());
+        if !possible || self.rescue_granted.get() {
+            return possible;
+        }
+        let granted = self.ticket.is_probe() || self.route.may_spend(&self.worker);
+        self.rescue_granted.set(granted);
+        granted
+    }
+
+    /// The model gave no answer: the application gets one of ours.
+    fn fail(self, failure: Failure, busy: Busy) -> Response<Answer> {
+        let refusal = match failure {
+            Failure::Connect => Refusal::NoConnection,
+            Failure::Broken => Refusal::Broken,
+            Failure::Timeout => Refusal::Timeout,
+            Failure::Body(Fault::TooLarge) => Refusal::BodyTooLarge,
+            Failure::Body(Fault::Caller) => Refusal::BadBody,
+        };
+        if let Failure::Body(_) = failure {
+            self.worker.shared.count(Count::Refused);
+        }
+        let mut response = refuse(refusal, self.protocol, busy);
+        self.label(response.headers_mut());
+        self.ticket.finish(failure.class());
+        response
+    }
+
+    /// Says which variant answered, and under which id outcomes may name the prediction.
+    fn label(&self, headers: &mut http::HeaderMap) {
+        let serving = &self.route.route().variants[self.ticket.serving()];
+        headers.insert(VARIANT, serving.header.clone());
+        headers.insert(PREDICTION_ID, self.ticket.prediction_id());
+    }
+}
+
+fn is_marked_unsafe(head: &Parts) -> bool {
+    let mark = head.headers.get(IDEMPOTENT);
+    mark.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"false"))
+}

@@ -1,0 +1,181 @@
+//! One attempt at one variant: an endpoint, a connection, and the answer's head.
+
+use super::body::{Fault, Outgoing};
+use super::saved::Saved;
+use super::{Call, Outcome, forward};
+use crate::classify::Protocol;
+use crate::pool::{Claim, Endpoint, Upstream, least_outstanding};
+use crate::worker::Lane;
+use http::{Request, Response, Version};
+use hyper::body::Incoming;
+use serinus_common::class::Class;
+use std::rc::Rc;
+
+/// What an answer's body comes through.
+#[derive(Debug)]
+pub(super) struct Carrier {
+    /// HTTP/1.1: whoever reads the body drives the connection. HTTP/2 connections drive themselves.
+    pub(super) upstream: Option<Box<Upstream>>,
+    pub(super) claim: Claim,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// No endpoint accepts a connection.
+    Connect,
+    /// The connection ended before an answer began.
+    Broken,
+    Timeout,
+    /// The caller's own body.
+    Body(Fault),
+}
+
+impl Failure {
+    pub(super) fn class(self) -> Class {
+        match self {
+            Self::Connect => Class::Connect,
+            Self::Broken => Class::Model,
+            Self::Timeout => Class::Timeout,
+            Self::Body(_) => Class::Cancelled,
+        }
+    }
+}
+
+impl Call {
+    pub(super) async fn attempt(&self, variant: usize) -> Outcome {
+        let lane = self.route.lane(variant);
+        match (self.version, self.protocol) {
+            (Version::HTTP_2, Protocol::Grpc) => self.attempt_h2(lane).await,
+            _ => self.attempt_h1(lane).await,
+        }
+    }
+
+    async fn attempt_h1(&self, lane: &Lane) -> Outcome {
+        let claim = self.claim(lane, None)?;
+        if let Some(mut upstream) = claim.endpoint().reuse() {
+            let request = self.request(claim.endpoint(), true)?;
+            match upstream.exchange(request).await {
+                Ok(response) => return Ok(carried(response, Some(upstream), claim)),
+                Err(broken) if !self.may_repeat(broken.unsent) => {
+                    return Err(self.broken(&broken.error));
+                }
+                // It died while it was idle, before any of the answer: that is not the model's failure.
+                Err(_) => {}
+            }
+        }
+        let (mut upstream, claim) = match claim.endpoint().connect_h1().await {
+            Ok(upstream) => (upstream, claim),
+            Err(error) => {
+                let other = self.elsewhere(lane, claim, &error)?;
+                let upstream = other.endpoint().connect_h1().await;
+                (upstream.map_err(|_| Failure::Connect)?, other)
+            }
+        };
+        let request = self.request(claim.endpoint(), false)?;
+        match upstream.exchange(request).await {
+            Ok(response) => Ok(carried(response, Some(upstream), claim)),
+            Err(broken) => Err(self.broken(&broken.error)),
+        }
+    }
+
+    async fn attempt_h2(&self, lane: &Lane) -> Outcome {
+        let claim = self.claim(lane, None)?;
+        let ((mut send, reused), claim) = match claim.endpoint().shared_h2().await {
+            Ok(shared) => (shared, claim),
+            Err(error) => {
+                let other = self.elsewhere(lane, claim, &error)?;
+                let shared = other.endpoint().shared_h2().await;
+                (shared.map_err(|_| Failure::Connect)?, other)
+            }
+        };
+        let request = self.request(claim.endpoint(), reused)?;
+        let mut error = match send.try_send_request(request).await {
+            Ok(response) => return Ok(carried(response, None, claim)),
+            Err(error) => error,
+        };
+        let unsent = error.take_message().is_some();
+        let ended = unsent || send.is_closed();
+        if !(reused && ended && self.may_repeat(unsent)) {
+            return Err(self.broken(error.error()));
+        }
+        let (mut send, _) = claim
+            .endpoint()
+            .shared_h2()
+            .await
+            .map_err(|_| Failure::Connect)?;
+        let request = self.request(claim.endpoint(), false)?;
+        let response = send.send_request(request).await;
+        let response = response.map_err(|error| self.broken(&error))?;
+        Ok(carried(response, None, claim))
+    }
+
+    fn claim(&self, lane: &Lane, except: Option<&Rc<Endpoint>>) -> Result<Claim, Failure> {
+        let now_ms = self.worker.deadlines.now_ms();
+        let endpoint = least_outstanding(&lane.endpoints, now_ms, except);
+        endpoint.map(Endpoint::claim).ok_or(Failure::Connect)
+    }
+
+    /// Another endpoint of the variant, after one has refused the connection.
+    fn elsewhere(
+        &self,
+        lane: &Lane,
+        refused: Claim,
+        error: &std::io::Error,
+    ) -> Result<Claim, Failure> {
+        let endpoint = refused.endpoint();
+        tracing::debug!(endpoint = %endpoint.address(), %error, "no connection");
+        endpoint.mark_down(self.worker.deadlines.now_ms());
+        let other = self.claim(lane, Some(endpoint))?;
+        match Rc::ptr_eq(other.endpoint(), endpoint) {
+            true => Err(Failure::Connect),
+            false => Ok(other),
+        }
+    }
+
+    /// Whether the same request may go to the same variant again.
+    fn may_repeat(&self, unsent: bool) -> bool {
+        let source = self.source.as_ref();
+        (unsent || self.idempotent) && source.is_none_or(|source| source.is_replayable())
+    }
+
+    fn broken(&self, error: &hyper::Error) -> Failure {
+        let fault = self.source.as_ref().and_then(|source| source.fault());
+        if fault.is_none() {
+            tracing::debug!(%error, "the connection ended before an answer");
+        }
+        fault.map_or(Failure::Broken, Failure::Body)
+    }
+
+    /// The request for one attempt. `again`: there may be another after it.
+    fn request(&self, endpoint: &Endpoint, again: bool) -> Result<Request<Outgoing>, Failure> {
+        let mut saved = self.saved.borrow_mut();
+        let head = match self.head.take() {
+            Some(head) => {
+                if again || self.ticket.serving() != 0 {
+                    *saved = Some(Saved::new(&head));
+                }
+                Some(head)
+            }
+            None => saved.as_ref().and_then(Saved::restore),
+        };
+        // Only the last attempt leaves no copy.
+        let mut head = head.ok_or(Failure::Broken)?;
+        if self.version == Version::HTTP_2 && self.protocol == Protocol::Grpc {
+            forward::to_h2(&mut head, endpoint);
+        } else {
+            forward::to_h1(&mut head, endpoint, self.upgrade.as_ref());
+        }
+        let source = self.source.as_ref();
+        let body = source.map_or_else(Outgoing::empty, |source| source.outgoing());
+        Ok(Request::from_parts(head, body))
+    }
+}
+
+fn carried(
+    response: Response<Incoming>,
+    upstream: Option<Box<Upstream>>,
+    claim: Claim,
+) -> (Response<Incoming>, Carrier) {
+    (response, Carrier { upstream, claim })
+}

@@ -1,0 +1,95 @@
+//! Which variant a call goes to, and how it counts.
+
+use super::VARIANT;
+use crate::breaker::Admission;
+use crate::route::kind::is_about_server;
+use crate::route::split::User;
+use crate::worker::{LocalRoute, Worker};
+use http::request::Parts;
+
+/// How a call counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// For its variant.
+    Judged,
+    /// For its canary, whose breaker is open.
+    Probe,
+    /// Apart: the request named its variant.
+    Override,
+    /// For nobody: meant for a canary whose breaker is open.
+    Diverted,
+    /// Not at all: a question about the server or the model.
+    Unmeasured,
+}
+
+/// What was chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Chosen {
+    /// The variant it is meant for.
+    pub(super) variant: usize,
+    pub(super) user: Option<User>,
+    pub(super) mode: Mode,
+}
+
+/// What the choice depends on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Choosing<'a> {
+    pub(super) head: &'a Parts,
+    /// There are headers named like ours.
+    pub(super) asks: bool,
+    /// Stable can answer it if the canary fails.
+    pub(super) rescuable: bool,
+    pub(super) now_ms: u64,
+}
+
+impl Choosing<'_> {
+    pub(super) fn choose(&self, worker: &Worker, local: &LocalRoute) -> Chosen {
+        if is_about_server(&self.head.method, self.head.uri.path()) {
+            return Chosen {
+                variant: 0,
+                user: None,
+                mode: Mode::Unmeasured,
+            };
+        }
+        if let Some(variant) = self.asked_for(local) {
+            return Chosen {
+                variant,
+                user: None,
+                mode: Mode::Override,
+            };
+        }
+        let route = local.route();
+        let key = route
+            .split
+            .key
+            .of(&self.head.headers, self.head.uri.query());
+        let choice = route.split.choose(key.as_deref(), || worker.random());
+        Chosen {
+            variant: choice.variant,
+            user: choice.user,
+            mode: self.admit(local, choice.variant),
+        }
+    }
+
+    /// The variant that the request names, if the plan allows that and it may be served. Any other name is ignored.
+    fn asked_for(&self, local: &LocalRoute) -> Option<usize> {
+        let route = local.route();
+        if !(self.asks && route.allow_override) {
+            return None;
+        }
+        let name = self.head.headers.get(VARIANT)?.as_bytes();
+        let mut variants = route.variants.iter();
+        variants.position(|variant| variant.allowed && variant.name.as_bytes() == name)
+    }
+
+    fn admit(&self, local: &LocalRoute, variant: usize) -> Mode {
+        let breaker = local.route().variants[variant].breaker.as_ref();
+        let admission = breaker
+            .map(|breaker| breaker.admit(self.now_ms, self.rescuable || !local.policy().rescue));
+        match admission {
+            None | Some(Admission::Pass) => Mode::Judged,
+            Some(Admission::Probe) => Mode::Probe,
+            Some(Admission::Divert) => Mode::Diverted,
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! What a call is booked on. A ticket that is dropped before its call has ended books that the caller hung up.
+
+use super::choose::{Chosen, Mode};
+use crate::breaker::Change;
+use crate::meter::Live;
+use crate::worker::{LocalEvent, LocalRoute, Worker};
+use http::HeaderValue;
+use serinus_common::class::Class;
+use serinus_common::prediction_id::PredictionId;
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Instant;
+
+/// Cluster in prediction ids of requests without a key.
+const NO_CLUSTER: u8 = 255;
+
+/// When a call began, by both clocks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Begun {
+    pub(super) start: Instant,
+    pub(super) unix_ms: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Ticket {
+    worker: Rc<Worker>,
+    route: Rc<LocalRoute>,
+    begun: Begun,
+    chosen: Chosen,
+    serving: usize,
+    late: Cell<bool>,
+    /// Latency until the answer's head, where that is what counts.
+    head_micros: Option<u64>,
+    /// The canary's failure is booked; stable answers.
+    charged: bool,
+    ended: bool,
+}
+
+impl Ticket {
+    /// `None` if the variant has too many requests in flight; then nothing is booked.
+    pub(super) fn open(
+        worker: &Rc<Worker>,
+        route: &Rc<LocalRoute>,
+        begun: Begun,
+        chosen: Chosen,
+    ) -> Option<Self> {
+        let serving = match chosen.mode {
+            Mode::Diverted => 0,
+            _ => chosen.variant,
+        };
+        if !route.enter(serving, worker.limits.in_flight_per_variant) {
+            return None;
+        }
+        worker.meters.at(begun.unix_ms / 1000);
+        let meter = route.meter();
+        meter.count(serving, Live::started);
+        match chosen.mode {
+            Mode::Judged | Mode::Probe => {
+                meter.count(chosen.variant, |live| live.assigned(chosen.user));
+            }
+            Mode::Override => meter.count(chosen.variant, Live::overridden),
+            Mode::Diverted => meter.count(chosen.variant, Live::diverted),
+            Mode::Unmeasured => {}
+        }
+        route.earn();
+        Some(Self {
+            worker: Rc::clone(worker),
+            route: Rc::clone(route),
+            begun,
+            chosen,
+            serving,
+            late: Cell::new(false),
+            head_micros: None,
+            charged: false,
+            ended: false,
+        })
+    }
+
+    /// The variant that answers.
+    pub(super) fn serving(&self) -> usize {
+        self.serving
+    }
+
+    pub(super) fn is_probe(&self) -> bool {
+        self.chosen.mode == Mode::Probe
+    }
+
+    /// The attempt has exceeded its bound.
+    pub(super) fn is_late(&self) {
+        self.late.set(true);
+    }
+
+    /// The answer is a stream: its latency is that of its head, which is now.
+    pub(super) fn stop_clock(&mut self) {
+        self.head_micros = Some(micros(self.begun.start, Instant::now()));
+    }
+
+    /// Charges the canary; from here on stable answers.
+    pub(super) fn rescue(&mut self, class: Class) {
+        let now = Instant::now();
+        self.charge(class, now);
+        self.charged = true;
+        if self.is_counted() {
+            self.route.meter().count(self.serving, Live::rescued);
+        }
+        self.leave();
+        self.serving = 0;
+        self.route.enter(0, usize::MAX);
+        self.route.meter().count(0, Live::started);
+    }
+
+    pub(super) fn sent(&self, bytes: u64) {
+        if self.is_counted() && !self.charged {
+            self.route
+                .meter()
+                .count(self.serving, |live| live.sent(bytes));
+        }
+    }
+
+    /// The call has ended, in what the application saw.
+    pub(super) fn finish(mut self, seen: Class) {
+        self.end(seen);
+    }
+
+    /// The same, from behind a reference; the first time counts.
+    pub(super) fn end(&mut self, seen: Class) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
+        let now = Instant::now();
+        if !self.charged {
+            let too_slow = self.late.get() && matches!(seen, Class::Ok | Class::Client);
+            self.charge(if too_slow { Class::Timeout } else { seen }, now);
+        }
+        if seen.is_failure() && self.chosen.mode != Mode::Unmeasured {
+            let variant = match self.chosen.mode {
+                Mode::Diverted => 0,
+                _ => self.chosen.variant,
+            };
+            self.worker.meters.at(self.worker.timeline.ms(now) / 1000);
+            self.route.meter().count(variant, Live::user_error);
+        }
+        self.leave();
+    }
+
+    fn is_counted(&self) -> bool {
+        matches!(self.chosen.mode, Mode::Judged | Mode::Probe)
+    }
+
+    fn leave(&self) {
+        self.route.leave(self.serving);
+        self.route.meter().count(self.serving, Live::stopped);
+    }
+
+    fn charge(&self, class: Class, now: Instant) {
+        if !self.is_counted() {
+            return;
+        }
+        let now_ms = self.worker.timeline.ms(now);
+        let micros = self
+            .head_micros
+            .unwrap_or_else(|| micros(self.begun.start, now));
+        let variant = self.chosen.variant;
+        self.worker.meters.at(now_ms / 1000);
+        let meter = self.route.meter();
+        meter.count(variant, |live| live.ended(class, micros, self.chosen.user));
+        let Some(breaker) = &self.route.route().variants[variant].breaker else {
+            return;
+        };
+        if class == Class::Cancelled {
+            return;
+        }
+        if self.is_probe() && class.is_failure() {
+            meter.count(variant, Live::probe_failed);
+        }
+        if let Some(change) = breaker.record(now_ms, self.is_probe(), class.is_failure()) {
+            self.announce(change);
+        }
+    }
+
+    fn announce(&self, change: Change) {
+        let route = self.route.route();
+        let variant = self.chosen.variant;
+        let (model, rollout) = (route.model.clone(), route.rollout.clone());
+        let name = route.variants[variant].name.clone();
+        let event = match change {
+            Change::Opened => {
+                self.route.meter().count(variant, Live::breaker_opened);
+                tracing::warn!(%model, %rollout, variant = %name, "breaker opened: stable answers instead");
+                LocalEvent::BreakerOpened {
+                    model,
+                    rollout,
+                    variant: name,
+                }
+            }
+            Change::Closed => {
+                tracing::info!(%model, %rollout, variant = %name, "breaker closed");
+                LocalEvent::BreakerClosed {
+                    model,
+                    rollout,
+                    variant: name,
+                }
+            }
+        };
+        // Nobody listens while the sidecar is shutting down.
+        let _ = self.worker.events.send(event);
+    }
+
+    /// For outcomes. Answers that count for nobody carry no rollout, so that their outcomes count for nobody either.
+    pub(super) fn prediction_id(&self) -> HeaderValue {
+        let route = self.route.route();
+        let counts = self.is_counted() && !self.charged;
+        let second = self.begun.unix_ms / 1000;
+        let id = PredictionId {
+            key_id: self.route.id_key().id,
+            rollout: if counts { route.rollout_id } else { [0; 16] },
+            epoch: if counts {
+                u32::try_from(route.epoch).unwrap_or(u32::MAX)
+            } else {
+                0
+            },
+            // A table has at most 255 variants.
+            variant: self.serving as u8,
+            cluster: self.chosen.user.map_or(NO_CLUSTER, |user| user.cluster),
+            issuer: self.route.issuer(),
+            sequence: self.worker.next_sequence(),
+            second: u32::try_from(second).unwrap_or(u32::MAX),
+        };
+        let text = bytes::Bytes::from(id.encode(self.route.id_key()));
+        // URL-safe base64 is a valid header value.
+        HeaderValue::from_maybe_shared(text).unwrap_or_else(|_| HeaderValue::from_static(""))
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.end(Class::Cancelled);
+    }
+}
+
+fn micros(start: Instant, end: Instant) -> u64 {
+    end.saturating_duration_since(start).as_micros() as u64
+}

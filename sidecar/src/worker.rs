@@ -1,0 +1,261 @@
+//! The threads of the data path. Each has its own runtime, listener, connections, pools and counts; they share the
+//! routing table and the breakers, and nothing else.
+
+mod connection;
+mod deadlines;
+mod io;
+mod listen;
+mod local;
+mod seal;
+mod tunnel;
+
+pub(crate) use connection::Busy;
+pub(crate) use deadlines::{Deadline, Deadlines};
+pub(crate) use local::{Lane, LocalRoute};
+pub(crate) use tunnel::Tunnel;
+
+use crate::limits::Limits;
+use crate::meter::{Meters, Timeline};
+use crate::proxy::body::Source;
+use crate::shared::Shared;
+use connection::Connections;
+use http::request::Parts;
+use hyper::body::Incoming;
+use local::{LocalTable, Registry};
+use serinus_proto::v1;
+use serinus_runtime::shutdown::Drain;
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::mpsc::UnboundedSender;
+
+/// How the data path is set up.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where applications send their calls; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Threads; 0 counts as 1.
+    pub workers: usize,
+    /// Bounds of the data path.
+    pub limits: Limits,
+    /// How long a drain waits for requests in flight.
+    pub grace: Duration,
+}
+
+/// What a worker has finished counting.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sealed {
+    /// Which worker.
+    pub worker: usize,
+    /// Every cell before this unix second is finished there.
+    pub finished_before: u64,
+    /// The finished cells.
+    pub cells: Vec<v1::Cell>,
+    /// Every 10 s: cumulative per worker; only what has changed.
+    pub keys: Vec<v1::KeyStatistics>,
+}
+
+/// What has to be known at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LocalEvent {
+    /// The canary is not used here any more.
+    BreakerOpened {
+        /// The model.
+        model: String,
+        /// Its rollout; empty for a static split.
+        rollout: String,
+        /// The canary.
+        variant: String,
+    },
+    /// The canary is used again.
+    BreakerClosed {
+        /// The model.
+        model: String,
+        /// Its rollout; empty for a static split.
+        rollout: String,
+        /// The canary.
+        variant: String,
+    },
+}
+
+/// The running threads.
+#[derive(Debug)]
+pub struct Workers {
+    /// Where they listen.
+    pub local_addr: SocketAddr,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Workers {
+    /// Waits until every worker has drained; each has sent its last [`Sealed`] by then. Blocks the thread.
+    pub fn join(self) {
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("a worker has panicked");
+            }
+        }
+    }
+
+    /// Whether every worker has ended.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.threads.iter().all(JoinHandle::is_finished)
+    }
+}
+
+/// Binds, and starts the workers. They end by themselves after the drain.
+///
+/// # Errors
+/// If the address cannot be bound or a thread cannot be started.
+pub fn spawn(
+    settings: &Settings,
+    shared: Arc<Shared>,
+    sealed: UnboundedSender<Sealed>,
+    local: UnboundedSender<LocalEvent>,
+    drain: Drain,
+) -> std::io::Result<Workers> {
+    let workers = settings.workers.max(1);
+    let sockets = listen::bind(settings.listen, workers)?;
+    let local_addr = sockets[0].local_addr()?;
+    let mut threads = Vec::with_capacity(workers);
+    for (index, socket) in sockets.into_iter().enumerate() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let seed = Seed {
+            index,
+            workers,
+            limits: settings.limits.per_worker(workers),
+            shared: Arc::clone(&shared),
+            events: local.clone(),
+        };
+        let (sealed, drain, grace) = (sealed.clone(), drain.clone(), settings.grace);
+        let thread = std::thread::Builder::new().name(format!("worker-{index}"));
+        threads.push(thread.spawn(move || {
+            let tasks = tokio::task::LocalSet::new();
+            let worker = Rc::new(seed.grow());
+            tasks.block_on(&runtime, listen::run(worker, socket, sealed, drain, grace));
+        })?);
+    }
+    Ok(Workers {
+        local_addr,
+        threads,
+    })
+}
+
+struct Seed {
+    index: usize,
+    workers: usize,
+    limits: Limits,
+    shared: Arc<Shared>,
+    events: UnboundedSender<LocalEvent>,
+}
+
+/// The state of one worker. It never leaves its thread.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    index: usize,
+    workers: usize,
+    pub(crate) limits: Limits,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) events: UnboundedSender<LocalEvent>,
+    pub(crate) timeline: Timeline,
+    pub(crate) deadlines: Rc<Deadlines>,
+    pub(crate) meters: Meters,
+    connections: Connections,
+    registry: RefCell<Registry>,
+    table: RefCell<Rc<LocalTable>>,
+    version: Cell<u64>,
+    sequence: Cell<u64>,
+    random: Cell<u64>,
+}
+
+impl Seed {
+    fn grow(self) -> Worker {
+        let now = Instant::now();
+        let wall_ms = wall_ms();
+        Worker {
+            index: self.index,
+            workers: self.workers,
+            limits: self.limits,
+            shared: self.shared,
+            events: self.events,
+            timeline: Timeline::new(now, wall_ms),
+            deadlines: Rc::new(Deadlines::new(now)),
+            meters: Meters::new(wall_ms / 1000),
+            connections: Connections::default(),
+            registry: RefCell::default(),
+            table: RefCell::default(),
+            // No table has this version, so that the first request fetches one.
+            version: Cell::new(0),
+            sequence: Cell::new(0),
+            random: Cell::new(rand::random()),
+        }
+    }
+}
+
+impl Worker {
+    /// The route of a request, by the newest table.
+    #[inline]
+    pub(crate) fn route(&self, head: &Parts) -> Option<Rc<LocalRoute>> {
+        if self.shared.version() != self.version.get() {
+            self.refresh();
+        }
+        self.table.borrow().route(head)
+    }
+
+    /// Takes over the newest table.
+    #[cold]
+    fn refresh(&self) {
+        // The version first: a table that is published in between is fetched once more, never missed.
+        self.version.set(self.shared.version());
+        let table = self.shared.table();
+        let mut registry = self.registry.borrow_mut();
+        let now_ms = self.deadlines.now_ms();
+        let local = registry.localise(table, &self.meters, &self.limits, now_ms);
+        self.table.replace(Rc::new(local));
+    }
+
+    /// The caller's body, kept as far as a second attempt may need it.
+    pub(crate) fn source(&self, body: Incoming) -> Rc<Source> {
+        Source::new(body, self.limits.replay_bytes, self.limits.body_bytes)
+    }
+
+    /// Unique among the workers.
+    pub(crate) fn next_sequence(&self) -> u64 {
+        let local = self.sequence.get();
+        self.sequence.set(local + 1);
+        local * self.workers as u64 + self.index as u64
+    }
+
+    /// Uniform; SplitMix64 (Steele, Lea, Flood 2014).
+    pub(crate) fn random(&self) -> u32 {
+        let state = self.random.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.random.set(state);
+        let mut z = state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 32) as u32
+    }
+}
+
+fn wall_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    // A clock before 1970 counts as 1970.
+    since.map_or(0, |since| since.as_millis() as u64)
+}
+
+/// Runs futures on the worker's own thread.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LocalExecutor;
+
+impl<F: Future + 'static> hyper::rt::Executor<F> for LocalExecutor {
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(async move {
+            future.await;
+        });
+    }
+}

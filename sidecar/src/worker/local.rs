@@ -1,0 +1,181 @@
+//! The routing table as one worker uses it: with its own pools, counts and budgets, which outlive the table.
+
+use super::Worker;
+use crate::limits::Limits;
+use crate::meter::{Epoch, Meters};
+use crate::pool::Endpoint;
+use crate::proxy::budget::Budget;
+use crate::table::{Address, Policy, Route, Table};
+use http::header::HOST;
+use http::request::Parts;
+use serinus_common::prediction_id::IdKey;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// A table with a worker's own state.
+#[derive(Debug, Default)]
+pub(super) struct LocalTable {
+    table: Option<Arc<Table>>,
+    routes: Vec<Rc<LocalRoute>>,
+}
+
+/// A model with a worker's own state.
+#[derive(Debug)]
+pub(crate) struct LocalRoute {
+    route: Arc<Route>,
+    table: Arc<Table>,
+    meter: Rc<Epoch>,
+    lanes: Vec<Lane>,
+    budget: Rc<RefCell<Budget>>,
+}
+
+/// A variant with a worker's own state.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    pub(crate) endpoints: Vec<Rc<Endpoint>>,
+    in_flight: Rc<Cell<usize>>,
+}
+
+/// What outlives tables.
+#[derive(Debug, Default)]
+pub(super) struct Registry {
+    endpoints: HashMap<Address, Rc<Endpoint>>,
+    in_flight: HashMap<(String, String), Rc<Cell<usize>>>,
+    budgets: HashMap<String, Rc<RefCell<Budget>>>,
+}
+
+impl Registry {
+    pub(super) fn localise(
+        &mut self,
+        table: Arc<Table>,
+        meters: &Meters,
+        limits: &Limits,
+        now_ms: u64,
+    ) -> LocalTable {
+        let mut routes = Vec::with_capacity(table.routes().len());
+        for route in table.routes() {
+            let lanes = route.variants.iter().map(|variant| Lane {
+                endpoints: variant
+                    .endpoints
+                    .iter()
+                    .map(|address| self.endpoint(address, limits))
+                    .collect(),
+                in_flight: self.in_flight(&route.model, &variant.name),
+            });
+            let lanes = lanes.collect();
+            let budget = self.budgets.entry(route.model.clone());
+            let budget = budget.or_insert_with(|| Rc::new(RefCell::new(Budget::new(now_ms))));
+            routes.push(Rc::new(LocalRoute {
+                route: Arc::clone(route),
+                table: Arc::clone(&table),
+                meter: meters.epoch(route),
+                lanes,
+                budget: Rc::clone(budget),
+            }));
+        }
+        self.forget_unused(&routes);
+        LocalTable {
+            table: Some(table),
+            routes,
+        }
+    }
+
+    fn endpoint(&mut self, address: &Address, limits: &Limits) -> Rc<Endpoint> {
+        let endpoint = self.endpoints.entry(address.clone());
+        let new = || Rc::new(Endpoint::new(address.clone(), limits.connect_timeout));
+        Rc::clone(endpoint.or_insert_with(new))
+    }
+
+    fn in_flight(&mut self, model: &str, variant: &str) -> Rc<Cell<usize>> {
+        let key = (model.to_owned(), variant.to_owned());
+        Rc::clone(self.in_flight.entry(key).or_default())
+    }
+
+    fn forget_unused(&mut self, routes: &[Rc<LocalRoute>]) {
+        self.endpoints
+            .retain(|_, endpoint| Rc::strong_count(endpoint) > 1);
+        self.in_flight
+            .retain(|_, counter| Rc::strong_count(counter) > 1);
+        self.budgets
+            .retain(|model, _| routes.iter().any(|local| local.route.model == *model));
+    }
+
+    /// Closes pooled connections that are of no more use.
+    pub(super) fn sweep(&self, before_ms: u64) {
+        for endpoint in self.endpoints.values() {
+            endpoint.sweep(before_ms);
+        }
+    }
+}
+
+impl LocalTable {
+    #[inline]
+    pub(super) fn route(&self, head: &Parts) -> Option<Rc<LocalRoute>> {
+        let named = || head.uri.authority().map(|authority| authority.as_str());
+        let in_header = || head.headers.get(HOST)?.to_str().ok();
+        let host = || in_header().or_else(named);
+        let at = self.table.as_ref()?.find(host, head.uri.path())?;
+        self.routes.get(at).map(Rc::clone)
+    }
+}
+
+impl LocalRoute {
+    #[inline]
+    pub(crate) fn route(&self) -> &Route {
+        &self.route
+    }
+
+    #[inline]
+    pub(crate) fn policy(&self) -> &Policy {
+        &self.route.policy
+    }
+
+    #[inline]
+    pub(crate) fn meter(&self) -> &Epoch {
+        &self.meter
+    }
+
+    pub(crate) fn issuer(&self) -> u32 {
+        self.table.issuer()
+    }
+
+    pub(crate) fn id_key(&self) -> &IdKey {
+        self.table.id_key()
+    }
+
+    /// The variant's endpoints. Positions come from this route.
+    #[inline]
+    pub(crate) fn lane(&self, variant: usize) -> &Lane {
+        &self.lanes[variant]
+    }
+
+    /// Counts a request as in flight; false if there are `most` already.
+    #[inline]
+    pub(crate) fn enter(&self, variant: usize, most: usize) -> bool {
+        let in_flight = &self.lanes[variant].in_flight;
+        let free = in_flight.get() < most;
+        if free {
+            in_flight.set(in_flight.get() + 1);
+        }
+        free
+    }
+
+    #[inline]
+    pub(crate) fn leave(&self, variant: usize) {
+        let in_flight = &self.lanes[variant].in_flight;
+        in_flight.set(in_flight.get().saturating_sub(1));
+    }
+
+    /// A request earns its part of a rescue.
+    #[inline]
+    pub(crate) fn earn(&self) {
+        self.budget.borrow_mut().earn();
+    }
+
+    /// Whether one more rescue may be made.
+    pub(crate) fn may_spend(&self, worker: &Worker) -> bool {
+        self.budget.borrow_mut().spend(worker.deadlines.now_ms())
+    }
+}

@@ -1,0 +1,18 @@
+//! The data path against real model servers on loopback.
+#![allow(
+    clippy::unwrap_used,
+    unreachable_pub,
+    missing_debug_implementations,
+    reason = "a test may panic, and nobody depends on it"
+)]
+
+mod bounds;
+mod client;
+mod counting;
+mod draining;
+mod failing;
+mod grpc;
+mod sidecar;
+mod splitting;
+mod streaming;
+mod upstream;
