@@ -65,7 +65,7 @@ pub(crate) fn decision_sentence(decision: &v1::Decision) -> String {
         v1::DecisionKind::Unspecified => "",
     };
     let sentence = decision.sentence.as_str();
-    if word.is_empty() || sentence.starts_with(&format!("{word}:")) {
+    if word.is_empty() || sentence.starts_with(word) {
         return sentence.to_owned();
     }
     if sentence.is_empty() {

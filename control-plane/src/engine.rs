@@ -27,7 +27,7 @@ use crate::store::{Batch, Store, StoreError};
 use book::{Book, BookError};
 use fleet::Fleet;
 use message::Message;
-use publish::Published;
+use publish::{Published, Stale};
 use requests::Requests;
 use seen::Seen;
 use serinus_runtime::shutdown::Drain;
@@ -48,6 +48,8 @@ const LATCH_AFTER: Duration = Duration::from_millis(250);
 const BATCH: usize = 1024;
 /// A sidecar that is gone this long is reported lost.
 const LOST_AFTER_MS: u64 = 10_000;
+/// One that is gone this long is forgotten.
+const FORGET_AFTER_MS: u64 = 3_600_000;
 
 /// Why the engine ended before it was asked to.
 #[derive(Debug, Error)]
@@ -58,9 +60,6 @@ pub enum EngineError {
     /// An event does not fit the log.
     #[error("log: {0}")]
     Log(String),
-    /// The task that commits is gone.
-    #[error("the commit did not finish: {0}")]
-    Commit(String),
 }
 
 impl From<BookError> for EngineError {
@@ -82,6 +81,10 @@ pub struct Engine {
     seen: Seen,
     stage: Stage,
     published: Published,
+    /// What has changed since it was published last.
+    stale: Stale,
+    /// Has looked at what came from disk.
+    begun: bool,
 }
 
 impl Engine {
@@ -102,12 +105,12 @@ impl Engine {
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut messages = Vec::with_capacity(BATCH);
         loop {
-            let open = tokio::select! {
-                n = self.mailbox.recv_many(&mut messages, BATCH) => n > 0,
-                _ = tick.tick() => true,
-                () = drain.wait() => false,
+            let (open, thorough) = tokio::select! {
+                n = self.mailbox.recv_many(&mut messages, BATCH) => (n > 0, n == 0),
+                _ = tick.tick() => (true, true),
+                () = drain.wait() => (false, true),
             };
-            self.turn(&mut messages, time::now_ms()).await?;
+            self.turn(&mut messages, time::now_ms(), thorough).await?;
             if !open {
                 return Ok(());
             }
@@ -124,21 +127,40 @@ impl Engine {
         while let Ok(message) = self.mailbox.try_recv() {
             messages.push(message);
         }
-        self.turn(&mut messages, now_ms).await
+        self.turn(&mut messages, now_ms, true).await
     }
 
-    async fn turn(&mut self, messages: &mut Vec<Message>, now_ms: u64) -> Result<(), EngineError> {
+    /// A `thorough` turn looks at every rollout and shows everything; others, of which there may be hundreds a second,
+    /// only at what the messages are about.
+    async fn turn(
+        &mut self,
+        messages: &mut Vec<Message>,
+        now_ms: u64,
+        thorough: bool,
+    ) -> Result<(), EngineError> {
+        if !std::mem::replace(&mut self.begun, true) {
+            self.begin(now_ms)?;
+        }
         for message in messages.drain(..) {
             self.take(message, now_ms)?;
         }
-        self.look(now_ms)?;
-        self.commit(now_ms).await
+        self.look(now_ms, thorough)?;
+        self.commit(now_ms, thorough).await
+    }
+
+    /// The first look, before anything is taken: an epoch that ended while nobody was here takes nothing any more.
+    fn begin(&mut self, now_ms: u64) -> Result<(), EngineError> {
+        for run in self.book.runs.values_mut() {
+            run.activity.listen(now_ms / 1000);
+        }
+        self.look(now_ms, true)
     }
 
     /// Writes what is staged, then lets it be seen.
-    async fn commit(&mut self, now_ms: u64) -> Result<(), EngineError> {
+    async fn commit(&mut self, now_ms: u64, thorough: bool) -> Result<(), EngineError> {
         self.fill_batch();
         let stage = self.stage.take();
+        let decided = self.stale.follow(&stage.batch.records);
         if !stage.batch.is_empty() {
             write(
                 self.store.clone(),
@@ -148,7 +170,9 @@ impl Engine {
             )
             .await?;
         }
-        self.publish(now_ms);
+        if thorough || decided {
+            self.publish(now_ms, thorough);
+        }
         stage.after.into_iter().for_each(|after| after());
         Ok(())
     }
@@ -166,11 +190,8 @@ impl Engine {
                 .pending
                 .extend(finished.unsaved.take().map(|pending| (id.clone(), pending)));
         }
-        for incarnation in std::mem::take(&mut self.stage.sources) {
-            self.stage
-                .batch
-                .sources
-                .extend(self.fleet.stored(incarnation));
+        for issuer in std::mem::take(&mut self.stage.sources) {
+            self.stage.batch.sources.extend(self.fleet.stored(issuer));
         }
         self.stage.batch.seen = self.seen.take_changed();
     }
@@ -192,7 +213,10 @@ async fn write(
             write.await
         }
     };
-    let written = written.map_err(|error| EngineError::Commit(error.to_string()))?;
+    let written = written.unwrap_or_else(|error| {
+        // A panic of the store.
+        Err(StoreError::Fatal(format!("commit: {error}")))
+    });
     if let Err(error) = written {
         published.latch(rolled_back);
         return Err(error.into());

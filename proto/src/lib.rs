@@ -3,7 +3,12 @@
 
 /// Package `serinus.v1`: what clients and sidecars speak.
 pub mod v1 {
-    #![allow(missing_docs, unreachable_pub, missing_debug_implementations, clippy::all)]
+    #![allow(
+        missing_docs,
+        unreachable_pub,
+        missing_debug_implementations,
+        clippy::all
+    )]
     include!(concat!(env!("OUT_DIR"), "/serinus.v1.rs"));
 }
 

@@ -15,15 +15,10 @@ pub(crate) enum Protocol {
     Grpc,
 }
 
-impl Protocol {
-    pub(crate) fn of(headers: &HeaderMap) -> Self {
-        // gRPC-Web has its status in the body: to us it is HTTP.
-        let rest = content_type(headers).and_then(|kind| kind.strip_prefix(b"application/grpc"));
-        match rest {
-            Some([] | [b'+' | b';', ..]) => Self::Grpc,
-            _ => Self::Http,
-        }
-    }
+/// Whether a content type is gRPC's. gRPC-Web has its status in the body: to us it is HTTP.
+pub(crate) fn is_grpc(content_type: &[u8]) -> bool {
+    let rest = content_type.strip_prefix(b"application/grpc");
+    matches!(rest, Some([] | [b'+' | b';', ..]))
 }
 
 /// Class by the answer's head. For gRPC the last word may come in the trailers.
@@ -107,22 +102,16 @@ mod tests {
 
     #[test]
     fn protocols_are_told_apart() {
-        assert_eq!(
-            Protocol::of(&map("content-type", "application/grpc+proto")),
-            Protocol::Grpc
-        );
-        assert_eq!(
-            Protocol::of(&map("content-type", "application/grpc")),
-            Protocol::Grpc
-        );
-        assert_eq!(
-            Protocol::of(&map("content-type", "application/grpc-web")),
-            Protocol::Http
-        );
-        assert_eq!(
-            Protocol::of(&map("content-type", "application/json")),
-            Protocol::Http
-        );
+        for grpc in [
+            "application/grpc",
+            "application/grpc+proto",
+            "application/grpc;x=1",
+        ] {
+            assert!(is_grpc(grpc.as_bytes()), "{grpc}");
+        }
+        for http in ["application/grpc-web", "application/json", ""] {
+            assert!(!is_grpc(http.as_bytes()), "{http}");
+        }
         assert!(is_event_stream(&map(
             "content-type",
             "text/event-stream; charset=utf-8"

@@ -5,8 +5,10 @@
 
 mod h1;
 mod h2;
+mod joined;
 
 pub(crate) use h1::Upstream;
+pub(crate) use joined::poll_write_joined;
 
 use crate::proxy::body::Outgoing;
 use crate::table::Address;

@@ -22,6 +22,7 @@ use choose::Choosing;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version};
 use http_body::Body as _;
+use hygiene::Found;
 use hyper::body::Incoming;
 use refuse::Refusal;
 use saved::Saved;
@@ -47,8 +48,9 @@ pub(crate) async fn serve(
 ) -> Result<Response<Answer>, Infallible> {
     let start = Instant::now();
     let (head, body) = request.into_parts();
-    let protocol = Protocol::of(&head.headers);
-    let response = match Call::begin(&worker, start, protocol, head, body) {
+    let found = hygiene::look(&head.headers);
+    let protocol = found.protocol();
+    let response = match Call::begin(&worker, start, found, head, body) {
         Ok(call) => call.run(busy).await,
         Err(refusal) => {
             worker.count_refusal(refusal);
@@ -75,12 +77,13 @@ impl Worker {
     }
 }
 
-/// A call that is under way.
+/// A call that is under way. It is boxed, once: on its way from the request to the end of the answer it changes hands
+/// several times.
 #[derive(Debug)]
 struct Call {
     worker: Rc<Worker>,
     route: Rc<LocalRoute>,
-    protocol: Protocol,
+    found: Found,
     version: Version,
     /// Taken by the first attempt, which leaves a copy if there may be another.
     head: RefCell<Option<Parts>>,
@@ -101,12 +104,11 @@ impl Call {
     fn begin(
         worker: &Rc<Worker>,
         start: Instant,
-        protocol: Protocol,
+        found: Found,
         mut head: Parts,
         body: Incoming,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Box<Self>, Refusal> {
         let now_ms = worker.deadlines.observe(start);
-        let found = hygiene::look(&head.headers);
         if found.bytes + head.uri.path().len() > worker.limits.head_bytes {
             return Err(Refusal::HeadTooLarge);
         }
@@ -130,14 +132,14 @@ impl Call {
         let chosen = choosing.choose(worker, &route);
         let begun = Begun { start, unix_ms };
         let ticket = Ticket::open(worker, &route, begun, chosen).ok_or(Refusal::Busy)?;
-        let named = match protocol {
-            Protocol::Grpc => classify::grpc_timeout(&head.headers),
-            Protocol::Http => None,
+        let named = match found.grpc {
+            true => classify::grpc_timeout(&head.headers),
+            false => None,
         };
         let total = named.unwrap_or_else(|| route.policy().timeout).min(LONGEST);
         let bound = route.policy().attempt_timeout.min(total / 2);
         hygiene::clean_request(&mut head.headers, found);
-        Ok(Self {
+        Ok(Box::new(Self {
             deadline: worker.deadlines.add(now_ms + bound.as_millis() as u64),
             total_ms: now_ms + total.as_millis() as u64,
             source: (!body.is_end_stream()).then(|| worker.source(body)),
@@ -147,21 +149,22 @@ impl Call {
             worker: Rc::clone(worker),
             rescue_granted: Cell::new(false),
             route,
-            protocol,
+            found,
             ticket,
             idempotent,
             upgrade,
-        })
+        }))
     }
 
-    async fn run(mut self, busy: Busy) -> Response<Answer> {
+    async fn run(mut self: Box<Self>, busy: Busy) -> Response<Answer> {
         let mut outcome = self.first().await;
         if let Some(class) = self.failed(&outcome)
             && self.may_rescue()
         {
             self.ticket.rescue(class);
             drop(outcome);
-            outcome = self.rescue().await;
+            // Boxed, like everything that seldom happens: a call is moved, and its size is that of its largest part.
+            outcome = Box::pin(self.rescue()).await;
         }
         match outcome {
             Ok((response, carrier))
@@ -203,7 +206,7 @@ impl Call {
     fn failed(&self, outcome: &Outcome) -> Option<Class> {
         let class = match outcome {
             Ok((response, _)) => {
-                classify::of_head(self.protocol, response.status(), response.headers())
+                classify::of_head(self.found.protocol(), response.status(), response.headers())
             }
             Err(failure) => failure.class(),
         };
@@ -226,7 +229,7 @@ impl Call {
     }
 
     /// The model gave no answer: the application gets one of ours.
-    fn fail(self, failure: Failure, busy: Busy) -> Response<Answer> {
+    fn fail(mut self: Box<Self>, failure: Failure, busy: Busy) -> Response<Answer> {
         let refusal = match failure {
             Failure::Connect => Refusal::NoConnection,
             Failure::Broken => Refusal::Broken,
@@ -237,9 +240,9 @@ impl Call {
         if let Failure::Body(_) = failure {
             self.worker.shared.count(Count::Refused);
         }
-        let mut response = refuse(refusal, self.protocol, busy);
+        let mut response = refuse(refusal, self.found.protocol(), busy);
         self.label(response.headers_mut());
-        self.ticket.finish(failure.class());
+        self.ticket.end(failure.class());
         response
     }
 

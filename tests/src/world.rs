@@ -1,42 +1,38 @@
 //! The real engine in virtual time: simulated sidecars and traffic, no processes, no waiting. The same seed gives the
 //! same run.
 
+pub mod fragile;
+pub mod oracle;
+mod sidecar;
+mod traffic;
+
+pub use fragile::{Fault, Fragile};
+pub use sidecar::Sidecar;
+pub use traffic::{Behaviour, Trouble};
+
 use anyhow::{Context as _, Result};
+use rand::SeedableRng as _;
 use rand::rngs::StdRng;
-use rand::{RngExt as _, SeedableRng as _};
-use serinus_common::class::Class;
-use serinus_common::sketch;
-use serinus_control_plane::engine::{Command, CommandError, Engine, Handle, Session};
-use serinus_control_plane::store::memory::{Disk, MemoryStore};
-use serinus_core::ledger::counts::Counts;
+use serinus_control_plane::engine::{Command, CommandError, Engine, Handle};
+use serinus_control_plane::store::memory::Disk;
 use serinus_proto::v1;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
+use traffic::Second;
 
 /// Where virtual time begins, unix milliseconds.
 pub const START_MS: u64 = 1_800_000_000_000;
 
-/// How one variant behaves.
-#[derive(Clone, Copy, Debug)]
-pub struct Behaviour {
-    /// Share of requests that fail, 0..=1.
-    pub error_rate: f64,
-    /// Median latency in milliseconds; log-normal with sigma 0.3.
-    pub latency_ms: f64,
-}
-
-/// A simulated sidecar.
-#[derive(Debug)]
-pub struct Sidecar {
-    /// Its name.
-    pub name: String,
-    /// Changes at a restart.
-    pub incarnation: u64,
-    session: Option<Session>,
-    seq: u64,
-    acknowledged: Option<v1::Fence>,
-    /// Reports that were not acknowledged.
-    pub unacknowledged: Vec<v1::ReportRequest>,
+/// A truth that becomes known later.
+#[derive(Clone, Debug)]
+pub struct Label {
+    /// When, unix milliseconds.
+    pub due_ms: u64,
+    /// Of what.
+    pub rollout: String,
+    /// The truth.
+    pub outcome: v1::Outcome,
 }
 
 /// Engine, sidecars and traffic.
@@ -45,6 +41,8 @@ pub struct World {
     engine: Option<Engine>,
     /// To ask the engine.
     pub handle: Handle,
+    /// What the engine writes to.
+    pub store: Arc<Fragile>,
     disk: Disk,
     /// Virtual unix milliseconds.
     pub now_ms: u64,
@@ -56,8 +54,14 @@ pub struct World {
     pub stable: Behaviour,
     /// How v2 behaves.
     pub canary: Behaviour,
+    /// What else goes on.
+    pub trouble: Trouble,
     /// Requests that were reported: stable, canary.
     pub sent: (u64, u64),
+    /// Labels that are to come.
+    pub labels: Vec<Label>,
+    /// Answers to the labels that [`World::run`] has sent.
+    pub statuses: BTreeMap<&'static str, u64>,
     model: String,
     random: StdRng,
 }
@@ -68,47 +72,52 @@ impl World {
     /// # Errors
     /// If the engine does not start.
     pub async fn new(disk: Disk, model: &str, sidecars: u64, seed: u64) -> Result<Self> {
-        let (engine, handle) = Engine::start(Arc::new(MemoryStore::open(disk.clone())), "test")?;
+        let store = Arc::new(Fragile::open(disk.clone()));
+        let (engine, handle) = Engine::start(store.clone(), "test")?;
         let sane = Behaviour {
             error_rate: 0.005,
             latency_ms: 20.0,
         };
+        let sidecar = |n| Sidecar::new(format!("sidecar-{n}"), seed * 1000 + n + 1);
         let mut world = Self {
             engine: Some(engine),
             handle,
+            store,
             disk,
             now_ms: START_MS,
-            sidecars: Vec::new(),
+            sidecars: (0..sidecars).map(sidecar).collect(),
             rate: 500,
             stable: sane,
             canary: sane,
+            trouble: Trouble::default(),
             sent: (0, 0),
+            labels: Vec::new(),
+            statuses: BTreeMap::new(),
             model: model.to_owned(),
             random: StdRng::seed_from_u64(seed),
         };
-        for number in 0..sidecars {
-            world.sidecars.push(Sidecar {
-                name: format!("sidecar-{number}"),
-                incarnation: seed * 1000 + number + 1,
-                session: None,
-                seq: 0,
-                acknowledged: None,
-                unacknowledged: Vec::new(),
-            });
-        }
         world.attach_all().await?;
         Ok(world)
     }
 
-    /// Runs a future while the engine takes turns at the present time.
+    /// Runs a future while the engine takes turns at the present time. An engine that stops does so as in a crash.
     ///
     /// # Errors
     /// If the engine stopped.
     pub async fn with<T>(&mut self, ask: impl Future<Output = T>) -> Result<T> {
-        let engine = self.engine.as_mut().context("the engine has stopped")?;
+        let mut engine = self.engine.take().context("the engine has stopped")?;
         let (answer, turned) = tokio::join!(ask, engine.turn_at(self.now_ms));
         turned?;
+        self.engine = Some(engine);
         Ok(answer)
+    }
+
+    /// Lets the engine take a turn.
+    ///
+    /// # Errors
+    /// If it stopped.
+    pub async fn turn(&mut self) -> Result<()> {
+        self.with(std::future::ready(())).await
     }
 
     /// Does a command as an operator.
@@ -149,50 +158,85 @@ impl World {
             .context("no rollout")
     }
 
+    /// Whether the engine runs.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.engine.is_some()
+    }
+
     /// Connects every sidecar that is not connected.
     ///
     /// # Errors
     /// If the engine stopped.
     pub async fn attach_all(&mut self) -> Result<()> {
         for number in 0..self.sidecars.len() {
-            if self.sidecars[number].session.is_some() {
-                continue;
-            }
-            let of = &self.sidecars[number];
-            let hello = v1::Hello {
-                sidecar: of.name.clone(),
-                incarnation: of.incarnation,
-                protocol: 1,
-                models: vec![self.model.clone()],
-                ..v1::Hello::default()
-            };
-            let handle = self.handle.clone();
-            let session = self
-                .with(async move { handle.attach(hello).await })
-                .await?
-                .context("stopping")?;
-            let of = &mut self.sidecars[number];
-            let committed = session.welcome.committed_seq;
-            of.unacknowledged.retain(|report| report.seq > committed);
-            of.session = Some(session);
-            of.acknowledged = None;
+            self.attach(number).await?;
         }
         Ok(())
     }
 
-    /// Drops the engine as a crash would, and starts another one from the store.
+    /// Connects a sidecar, unless it is connected.
+    ///
+    /// # Errors
+    /// If the engine stopped.
+    pub async fn attach(&mut self, number: usize) -> Result<()> {
+        if self.sidecars[number].session.is_some() {
+            return Ok(());
+        }
+        let hello = self.sidecars[number].hello(&self.model);
+        let handle = self.handle.clone();
+        let session = self
+            .with(async move { handle.attach(hello).await })
+            .await?
+            .context("stopping")?;
+        let of = &mut self.sidecars[number];
+        let committed = session.welcome.committed_seq;
+        of.unacknowledged.retain(|report| report.seq > committed);
+        of.session = Some(session);
+        of.answered = None;
+        Ok(())
+    }
+
+    /// Ends a sidecar's stream.
+    ///
+    /// # Errors
+    /// If the engine stopped.
+    pub async fn detach(&mut self, number: usize) -> Result<()> {
+        let Some(session) = self.sidecars[number].session.take() else {
+            return Ok(());
+        };
+        let handle = self.handle.clone();
+        self.with(async move { handle.detach(session.id).await })
+            .await
+    }
+
+    /// Stops the engine as a crash would.
+    pub fn stop(&mut self) {
+        self.engine = None;
+        self.sidecars
+            .iter_mut()
+            .for_each(|sidecar| sidecar.session = None);
+    }
+
+    /// Starts an engine from the store; nobody is connected to it yet.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn start(&mut self) -> Result<()> {
+        self.stop();
+        self.store = Arc::new(Fragile::open(self.disk.clone()));
+        let (engine, handle) = Engine::start(self.store.clone(), "test")?;
+        self.engine = Some(engine);
+        self.handle = handle;
+        Ok(())
+    }
+
+    /// Drops the engine as a crash would, starts another one from the store and connects everybody.
     ///
     /// # Errors
     /// If it does not start.
     pub async fn crash(&mut self) -> Result<()> {
-        self.engine = None;
-        let (engine, handle) =
-            Engine::start(Arc::new(MemoryStore::open(self.disk.clone())), "test")?;
-        self.engine = Some(engine);
-        self.handle = handle;
-        self.sidecars
-            .iter_mut()
-            .for_each(|sidecar| sidecar.session = None);
+        self.start()?;
         self.attach_all().await?;
         for number in 0..self.sidecars.len() {
             self.resend(number).await?;
@@ -230,28 +274,47 @@ impl World {
     }
 
     async fn second(&mut self) -> Result<()> {
+        self.push().await?;
+        self.traffic();
+        for number in 0..self.sidecars.len() {
+            self.resend(number).await?;
+        }
+        let due = self.take_due();
+        if !due.is_empty() {
+            let due = due.into_iter().map(|label| label.outcome).collect();
+            for status in self.send_labels(due).await? {
+                *self.statuses.entry(status.as_str_name()).or_default() += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Every connected sidecar takes the newest assignment and answers.
+    ///
+    /// # Errors
+    /// If the engine stopped, or an instruction must not be.
+    pub async fn push(&mut self) -> Result<()> {
         for number in 0..self.sidecars.len() {
             self.acknowledge(number).await?;
         }
+        Ok(())
+    }
+
+    /// One second passes: every sidecar serves what it holds, and has a report to send.
+    pub fn traffic(&mut self) {
         let second = self.now_ms / 1000;
         let count = self.sidecars.len() as u64;
-        let mut reports = Vec::new();
         for number in 0..self.sidecars.len() {
             let n = self.rate / count + u64::from((number as u64) < self.rate % count);
-            reports.push(self.report(number, second, n));
-        }
-        self.now_ms += 1050;
-        for (number, report) in reports.into_iter().enumerate() {
+            let report = self.report(number, second, n);
             self.sidecars[number].unacknowledged.push(report);
-            self.resend(number).await?;
         }
-        self.now_ms = (second + 1) * 1000;
-        Ok(())
+        self.now_ms = (second + 1) * 1000 + 50;
     }
 
     /// Takes the newest assignment, as a sidecar would.
     async fn acknowledge(&mut self, number: usize) -> Result<()> {
-        let of = &self.sidecars[number];
+        let of = &mut self.sidecars[number];
         let Some(session) = &of.session else {
             return Ok(());
         };
@@ -259,25 +322,17 @@ impl World {
         let Some(assignment) = assignments.by_model.get(&self.model) else {
             return Ok(());
         };
-        if of.acknowledged == assignment.fence {
+        if of.answered == assignment.fence {
             return Ok(());
         }
-        let result = v1::AckResult {
-            model: self.model.clone(),
-            fence: assignment.fence,
-            outcome: v1::ack_result::Outcome::Applied.into(),
-            ..v1::AckResult::default()
-        };
-        let (id, fence) = (session.id, assignment.fence);
-        let handle = self.handle.clone();
+        let id = session.id;
         let ack = v1::Ack {
             nonce: 1,
-            results: vec![result],
+            results: vec![of.take(assignment)?],
         };
+        let handle = self.handle.clone();
         self.with(async move { handle.acknowledge(id, ack).await })
-            .await?;
-        self.sidecars[number].acknowledged = fence;
-        Ok(())
+            .await
     }
 
     /// Sends everything that was not acknowledged.
@@ -286,31 +341,71 @@ impl World {
     /// If the engine stopped.
     pub async fn resend(&mut self, number: usize) -> Result<()> {
         for report in self.sidecars[number].unacknowledged.clone() {
-            let handle = self.handle.clone();
-            let ack = self
-                .with(async move { handle.report(report).await })
-                .await?
-                .context("stopping")?;
-            self.sidecars[number]
-                .unacknowledged
-                .retain(|report| report.seq > ack.committed_seq);
+            self.send(number, report).await?;
         }
         Ok(())
     }
 
+    /// Sends one report.
+    ///
+    /// # Errors
+    /// If the engine stopped.
+    pub async fn send(
+        &mut self,
+        number: usize,
+        report: v1::ReportRequest,
+    ) -> Result<v1::ReportAck> {
+        let handle = self.handle.clone();
+        let ack = self
+            .with(async move { handle.report(report).await })
+            .await?
+            .context("stopping")?;
+        self.sidecars[number]
+            .unacknowledged
+            .retain(|report| report.seq > ack.committed_seq);
+        Ok(ack)
+    }
+
+    /// Takes out the labels that have become known.
+    pub fn take_due(&mut self) -> Vec<Label> {
+        let now_ms = self.now_ms;
+        self.labels
+            .extract_if(.., |label| label.due_ms <= now_ms)
+            .collect()
+    }
+
+    /// Sends labels.
+    ///
+    /// # Errors
+    /// If the engine stopped.
+    pub async fn send_labels(&mut self, items: Vec<v1::Outcome>) -> Result<Vec<v1::OutcomeStatus>> {
+        let handle = self.handle.clone();
+        self.with(async move { handle.record_outcomes(items).await })
+            .await?
+            .context("stopping")
+    }
+
     fn report(&mut self, number: usize, second: u64, n: u64) -> v1::ReportRequest {
-        let of = &self.sidecars[number];
-        let assignments = of
-            .session
-            .as_ref()
-            .map(|session| session.assignments.borrow().clone());
-        let assignment = assignments.and_then(|all| all.by_model.get(&self.model).cloned());
-        let cells = assignment.filter(|of| !of.rollout.is_empty() && !of.rolled_back);
-        let cells = cells
-            .map(|assignment| self.cell(&assignment, second, n))
-            .into_iter()
-            .collect();
         let of = &mut self.sidecars[number];
+        let second = second.saturating_add_signed(of.clock_ms / 1000);
+        let held = of.held.clone();
+        let held = held.filter(|held| !held.rollout.is_empty() && !held.rolled_back);
+        let mut cells = Vec::new();
+        if let Some(assignment) = held {
+            let pass = Second {
+                assignment: &assignment,
+                second,
+                now_ms: self.now_ms,
+                stable: self.stable,
+                canary: self.canary,
+                trouble: self.trouble,
+            };
+            let (cell, counts, labels) = pass.send(&mut self.random, of, n);
+            self.labels.extend(labels);
+            let [stable, canary] = counts;
+            self.sent = (self.sent.0 + stable.assigned, self.sent.1 + canary.assigned);
+            cells.push(cell);
+        }
         of.seq += 1;
         v1::ReportRequest {
             sidecar: of.name.clone(),
@@ -321,51 +416,4 @@ impl World {
             keys: Vec::new(),
         }
     }
-
-    fn cell(&mut self, assignment: &v1::Assignment, second: u64, n: u64) -> v1::Cell {
-        let share = assignment
-            .shares
-            .first()
-            .map_or(0.0, |share| f64::from(share.ppm) / 1e6);
-        let (mut stable, mut canary) = (Counts::default(), Counts::default());
-        for _ in 0..n {
-            let to_canary = self.random.random_range(0.0..1.0) < share;
-            let (counts, of) = if to_canary {
-                (&mut canary, self.canary)
-            } else {
-                (&mut stable, self.stable)
-            };
-            request(&mut self.random, counts, of);
-        }
-        self.sent = (self.sent.0 + stable.assigned, self.sent.1 + canary.assigned);
-        let names = assignment
-            .variants
-            .iter()
-            .map(|variant| variant.name.as_str());
-        let variants = names
-            .zip([&stable, &canary])
-            .map(|(name, counts)| counts.to_wire(name))
-            .collect();
-        v1::Cell {
-            rollout: assignment.rollout.clone(),
-            epoch: assignment.epoch,
-            second,
-            variants,
-        }
-    }
-}
-
-fn request(random: &mut StdRng, counts: &mut Counts, of: Behaviour) {
-    let failed = random.random_range(0.0..1.0) < of.error_rate;
-    let class = if failed { Class::Model } else { Class::Ok };
-    // Box and Muller: a standard normal from two uniforms.
-    let (u, v): (f64, f64) = (
-        random.random_range(1e-12..1.0),
-        random.random_range(0.0..1.0),
-    );
-    let normal = (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos();
-    let micros = of.latency_ms * 1000.0 * (0.3 * normal).exp();
-    counts.assigned += 1;
-    counts.classes[class as usize] += 1;
-    counts.latency.add(sketch::index(micros as u64), 1);
 }

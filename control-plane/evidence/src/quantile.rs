@@ -30,9 +30,9 @@ impl SlowDown {
         self.log_ratio.max(log1p(self.slack_us / quantile_us))
     }
 
-    /// Whether the slack decides the tolerance, rather than the ratio.
-    fn is_slack(&self, bucket: usize) -> bool {
-        self.log_tolerated(bucket) > self.log_ratio
+    /// Whether the tolerance can be many times the quantile.
+    fn has_slack(&self) -> bool {
+        self.slack_us > 0.0
     }
 
     /// Buckets by which canary must exceed to be beyond the tolerance: rounded up.
@@ -121,7 +121,7 @@ impl QuantileMonitor {
             });
             phi = phi.max(dispersion.phi());
         }
-        if allowed.is_slack(threshold.bucket) {
+        if allowed.has_slack() {
             self.process.limit_phi(phi);
         }
     }

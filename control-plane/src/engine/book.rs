@@ -125,10 +125,15 @@ impl Book {
             Some(Kind::RolledBack(rolled_back)) => rolled_back.decision.clone(),
             _ => None,
         };
-        let traffic = run.activity.traffic(run.keys.exposed());
+        // Without rates: nothing is sent any more.
+        let traffic = v1::Traffic {
+            exposed_users: run.keys.exposed(),
+            ..run.activity.totals()
+        };
         let unsaved = Some(stored::Pending {
             cells: Vec::new(),
             labels: Vec::new(),
+            bad_cells: Vec::new(),
             ..run.pending()
         });
         self.finished.insert(

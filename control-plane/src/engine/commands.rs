@@ -7,6 +7,7 @@ use super::stage::{Cause, Stage};
 use prost::Message as _;
 use serinus_core::plan;
 use serinus_core::rollout::{self, CommandKind, Rollout};
+use serinus_evidence::Engine as Evidence;
 use serinus_proto::v1;
 use uuid::Uuid;
 use v1::event::Kind;
@@ -121,6 +122,9 @@ impl Desk<'_> {
             .active(&model)
             .map(|run| (run.rollout.id.clone(), run.rollout.plan == plan));
         if let Some((id, true)) = active {
+            if !request.validate_only {
+                self.requests.idle(&request.request_id, content, &id);
+            }
             return Ok(Outcome::Rollout(id));
         }
         let supersede = request.on_active() == v1::apply_request::OnActive::Supersede;
@@ -158,7 +162,15 @@ impl Desk<'_> {
     /// Fills in and checks a plan, against the model's stable variant too.
     fn complete(&self, plan: v1::Plan) -> Result<v1::Plan, CommandError> {
         let known = self.book.models.get(&plan.model).map(|model| &model.stable);
-        plan::complete(plan, known).map_err(CommandError::Invalid)
+        let plan = plan::complete(plan, known).map_err(CommandError::Invalid)?;
+        // What cannot be judged must not get into the log: no engine would start from it.
+        match Evidence::new(plan::evidence_settings(&plan)) {
+            Ok(_) => Ok(plan),
+            Err(error) => Err(CommandError::Invalid(vec![v1::Violation {
+                path: error.field().to_owned(),
+                message: error.to_string(),
+            }])),
+        }
     }
 
     fn supersede(&mut self, old: &str, model: &str, cause: &Cause, by: &str) -> Result<(), Stop> {
@@ -232,6 +244,9 @@ impl Desk<'_> {
             let mut copy = rollout.clone();
             preview(&mut copy, &id, &model, &cause, self.now_ms, kinds);
             return Ok(Outcome::WouldBe(Box::new(rollout::view(&copy))));
+        }
+        if kinds.is_empty() {
+            self.requests.idle(ask.request_id, content, &id);
         }
         self.emit(&id, &model, &cause, kinds)?;
         Ok(Outcome::Rollout(id))

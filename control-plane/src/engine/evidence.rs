@@ -10,11 +10,11 @@ use std::time::Duration;
 use v1::guardrail::Metric;
 
 /// A stored slice for the engine; the latency of a canary that is warming up is not judged.
-pub(super) fn request_slice(slice: &stored::Slice, warm: bool) -> RequestSlice {
+pub(super) fn request_slice(slice: &stored::Slice) -> RequestSlice {
     RequestSlice {
         epoch: slice.epoch,
         seconds: slice.seconds,
-        canary: arm(slice.canary.as_ref(), warm),
+        canary: arm(slice.canary.as_ref(), slice.warm),
         stable: arm(slice.stable.as_ref(), false),
     }
 }

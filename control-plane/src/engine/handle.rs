@@ -1,5 +1,6 @@
 //! How the surfaces talk to the engine: commands go through its mailbox, reads come from what it last published.
 
+use super::LATCH_AFTER;
 use super::message::{Message, Reply, Session};
 use crate::store::{Store, StoreError};
 use serinus_core::rollout::Refused;
@@ -147,7 +148,8 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Does a command; the answer comes when it is on disk. `actor` is the name of the caller's token.
+    /// Does a command; the answer comes when it is on disk. `actor` is the name of the caller's token. A rollback whose
+    /// answer takes over 250 ms is pushed as a latch first.
     ///
     /// # Errors
     /// See [`CommandError`].
@@ -157,13 +159,43 @@ impl Handle {
         command: Command,
     ) -> Result<v1::Rollout, CommandError> {
         let actor = actor.to_owned();
-        self.ask(|reply| Message::Command {
+        let stops = self.stops(&command);
+        let answer = self.ask(|reply| Message::Command {
             actor,
             command,
             reply,
-        })
-        .await
-        .ok_or(CommandError::Stopping)?
+        });
+        let answer = match stops {
+            Some(rollout) => self.or_latch(rollout, answer).await,
+            None => answer.await,
+        };
+        answer.ok_or(CommandError::Stopping)?
+    }
+
+    /// The active rollout that a command ends, where it is a rollback.
+    fn stops(&self, command: &Command) -> Option<String> {
+        let Command::Verb(Verb::Rollback, request) = command else {
+            return None;
+        };
+        let views = self.views();
+        let rollout = views.find(&request.rollout)?;
+        let active = !matches!(rollout.state(), v1::State::Promoted | v1::State::RolledBack);
+        (active && !request.validate_only).then(|| rollout.id.clone())
+    }
+
+    /// A rollback may wait in the mailbox for the commit of something else. If that takes long, its latch does not wait.
+    async fn or_latch<T>(&self, rollout: String, answer: impl Future<Output = T>) -> T {
+        let mut answer = std::pin::pin!(answer);
+        tokio::select! {
+            biased;
+            answer = &mut answer => return answer,
+            () = tokio::time::sleep(LATCH_AFTER) => {}
+        }
+        self.latch(v1::Latch {
+            rollout,
+            variant: String::new(),
+        });
+        answer.await
     }
 
     /// Names a model's stable variant.

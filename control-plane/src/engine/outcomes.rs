@@ -21,6 +21,7 @@ pub(super) fn take(
     seen: &mut Seen,
     store: &dyn Store,
     outcome: &v1::Outcome,
+    now_ms: u64,
 ) -> Result<Status, StoreError> {
     let Some(id) = verified(fleet, &outcome.prediction_id) else {
         return Ok(Status::BadId);
@@ -53,6 +54,7 @@ pub(super) fn take(
             index,
             id.epoch.into(),
             id.second.into(),
+            now_ms,
             id.variant > 0,
             ppm,
         );

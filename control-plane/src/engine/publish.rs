@@ -1,12 +1,14 @@
 //! What can be seen from outside: rebuilt after each commit, shared by reference.
 
+use super::book::Book;
 use super::fleet::{Sidecar, fence_to_wire};
 use super::handle::{Assignments, Views};
 use super::run::Run;
 use super::{Engine, assign};
 use serinus_common::fence::Fence;
 use serinus_core::rollout;
-use serinus_proto::v1;
+use serinus_proto::{stored::v1 as stored, v1};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::{broadcast, watch};
 
@@ -61,19 +63,56 @@ impl Published {
     }
 }
 
-impl Engine {
-    /// Lets what is on disk be seen.
-    pub(super) fn publish(&mut self, now_ms: u64) {
-        let revision = self.stage.last_revision();
-        let assignments = assign::all(&self.book, self.generation, self.term);
-        self.published.assignments.send_if_modified(|held| {
-            let changed = held.by_model != assignments.by_model;
-            if changed {
-                *held = Arc::new(assignments);
+/// What has changed since it was published last. With thousands of rollouts and sidecars, making everything anew at each
+/// commit would be all that the engine does.
+#[derive(Debug, Default)]
+pub(super) struct Stale {
+    pub(super) rollouts: BTreeSet<String>,
+    models: BTreeSet<String>,
+    /// Only events change what sidecars should hold.
+    assignments: bool,
+}
+
+impl Stale {
+    /// Everything, for a start.
+    pub(super) fn all(book: &Book) -> Self {
+        let rollouts = book.runs.keys().chain(book.finished.keys());
+        Self {
+            rollouts: rollouts.cloned().collect(),
+            models: book.models.keys().cloned().collect(),
+            assignments: true,
+        }
+    }
+
+    /// Follows what a commit holds. Says whether there is anything that must be seen at once.
+    pub(super) fn follow(&mut self, records: &[stored::LogRecord]) -> bool {
+        for event in records.iter().filter_map(|record| record.event.as_ref()) {
+            if !event.rollout.is_empty() {
+                self.rollouts.insert(event.rollout.clone());
             }
-            changed
-        });
-        let views = Arc::new(self.views(now_ms));
+            self.models.insert(event.model.clone());
+            self.assignments = true;
+        }
+        !records.is_empty()
+    }
+}
+
+impl Engine {
+    /// Lets what is on disk be seen; of the sidecars only in `thorough` turns.
+    pub(super) fn publish(&mut self, now_ms: u64, thorough: bool) {
+        let revision = self.stage.last_revision();
+        let stale = std::mem::take(&mut self.stale);
+        if stale.assignments {
+            let assignments = assign::all(&self.book, self.generation, self.term);
+            self.published.assignments.send_if_modified(|held| {
+                let changed = held.by_model != assignments.by_model;
+                if changed {
+                    *held = Arc::new(assignments);
+                }
+                changed
+            });
+        }
+        let views = Arc::new(self.views(&stale, now_ms, thorough));
         self.published.views.send_replace(views);
         self.published.revision.send_if_modified(|held| {
             let changed = *held != revision;
@@ -82,32 +121,24 @@ impl Engine {
         });
     }
 
-    fn views(&self, now_ms: u64) -> Views {
-        let mut views = Views::default();
+    fn views(&self, stale: &Stale, now_ms: u64, thorough: bool) -> Views {
         let before = self.published.views.borrow().clone();
-        for id in self.book.finished.keys() {
-            let view = match before.rollouts.get(id).filter(|view| is_final(view)) {
-                Some(view) => Some(view.clone()),
-                None => self.rollout_view(id, now_ms).map(Arc::new),
-            };
-            views.rollouts.extend(view.map(|view| (id.clone(), view)));
+        let mut views = Views::clone(&before);
+        for id in &stale.rollouts {
+            let view = self.rollout_view(id, now_ms);
+            let view = view.map(|view| (id.clone(), Arc::new(view)));
+            views.rollouts.extend(view);
         }
-        for id in self.book.runs.keys() {
-            views.rollouts.extend(
-                self.rollout_view(id, now_ms)
-                    .map(|view| (id.clone(), Arc::new(view))),
-            );
+        for name in &stale.models {
+            let view = self.model_view(name);
+            let view = view.map(|view| (name.clone(), Arc::new(view)));
+            views.models.extend(view);
         }
-        for name in self.book.models.keys() {
-            views.models.extend(
-                self.model_view(name)
-                    .map(|view| (name.clone(), Arc::new(view))),
-            );
-        }
-        for (name, sidecar) in &self.fleet.sidecars {
-            views
-                .sidecars
-                .insert(name.clone(), Arc::new(self.sidecar_view(name, sidecar)));
+        if thorough {
+            let sidecars = self.fleet.sidecars.iter();
+            views.sidecars = sidecars
+                .map(|(name, of)| (name.clone(), Arc::new(self.sidecar_view(name, of))))
+                .collect();
         }
         views
     }
@@ -135,15 +166,18 @@ impl Engine {
             .map_or(0, |model| model.assigned_at);
         let fence = self.fence(assigned);
         view.fence = Some(fence_to_wire(fence));
-        view.fleet = Some(self.fleet.view(model, run.cells.names().1, fence));
+        view.fleet = match &run.fleet {
+            Some(known) if known.of == (self.fleet.version(), fence) => Some(known.view.clone()),
+            _ => Some(self.fleet.view(model, run.cells.names().1, fence)),
+        };
         view.traffic = Some(run.activity.traffic(run.keys.exposed()));
         view.decision = run
             .facts
             .as_ref()
             .map(|facts| rollout::decision(&run.rollout, now_ms, facts));
         let here = run.activity.since_epoch(run.rollout.epoch);
-        let n = here.canary + here.stable;
-        view.achieved_share = (n > 0).then(|| here.canary as f64 / n as f64);
+        let n = here.canary.judged + here.stable.judged;
+        view.achieved_share = (n > 0).then(|| here.canary.judged as f64 / n as f64);
         view
     }
 
@@ -160,7 +194,7 @@ impl Engine {
     }
 
     fn sidecar_view(&self, name: &str, sidecar: &Sidecar) -> v1::SidecarInfo {
-        let source = self.fleet.sources.get(&sidecar.incarnation);
+        let source = self.fleet.issuer(sidecar.issuer);
         v1::SidecarInfo {
             sidecar: name.to_owned(),
             incarnation: sidecar.incarnation,
@@ -197,7 +231,7 @@ impl Engine {
             model: model.to_owned(),
             rollout: run.map_or_else(String::new, |run| run.rollout.id.clone()),
             epoch: run.map_or(0, |run| run.rollout.epoch),
-            current: holding.fence >= wanted,
+            current: holding.fence == wanted,
             rejection: holding
                 .rejection
                 .map_or_else(String::new, |(_, detail)| detail),
@@ -216,8 +250,4 @@ impl Engine {
             revision,
         }
     }
-}
-
-fn is_final(view: &v1::Rollout) -> bool {
-    matches!(view.state(), v1::State::Promoted | v1::State::RolledBack)
 }

@@ -3,13 +3,14 @@
 use super::book::Book;
 use super::fleet::Fleet;
 use super::handle::Handle;
-use super::publish::Published;
+use super::publish::{Published, Stale};
 use super::requests::Requests;
 use super::seen::Seen;
 use super::stage::Stage;
 use super::{ENGINE_VERSION, Engine, time};
 use crate::store::{Loaded, Store, StoreError};
 use serinus_proto::{stored::v1 as stored, v1};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use thiserror::Error;
 use tokio::sync::mpsc;
@@ -47,10 +48,13 @@ pub(super) fn start(store: Arc<dyn Store>, version: &str) -> Result<(Engine, Han
         seen: Seen::default(),
         stage: Stage::new(store.last_revision()),
         published,
+        stale: Stale::default(),
+        begun: false,
         store: store.clone(),
     };
-    engine.restore_runs(&loaded)?;
-    engine.publish(time::now_ms());
+    engine.restore_runs(loaded.pending)?;
+    engine.stale = Stale::all(&engine.book);
+    engine.publish(time::now_ms(), true);
     let info = v1::Info {
         version: version.to_owned(),
         fence: Some(super::fleet::fence_to_wire(
@@ -84,22 +88,22 @@ fn replay(loaded: &Loaded) -> Result<(Book, Requests), StartError> {
 
 impl Engine {
     /// Folds every stored slice of the active rollouts, and takes back what was pending.
-    fn restore_runs(&mut self, loaded: &Loaded) -> Result<(), StartError> {
-        let now_ms = time::now_ms();
+    fn restore_runs(&mut self, pending: Vec<(String, stored::Pending)>) -> Result<(), StartError> {
+        let pending: BTreeMap<String, stored::Pending> = pending.into_iter().collect();
         for (id, run) in &mut self.book.runs {
             for (_, slice) in self.store.slices(id)? {
-                run.restore_slice(&slice);
+                run.fold(&slice);
             }
             for (_, slice) in self.store.label_slices(id)? {
                 run.fold_labels(&slice);
             }
-            if let Some((_, pending)) = loaded.pending.iter().find(|(of, _)| of == id) {
-                run.restore(pending, now_ms);
+            if let Some(pending) = pending.get(id) {
+                run.restore(pending);
             }
         }
         for (id, finished) in &mut self.book.finished {
             finished.unsaved = None;
-            if let Some((_, pending)) = loaded.pending.iter().find(|(of, _)| of == id) {
+            if let Some(pending) = pending.get(id) {
                 finished.restore(pending);
             }
         }

@@ -12,10 +12,15 @@ pub(super) struct Done {
     pub(super) about: String,
 }
 
+/// Commands that changed nothing are remembered up to this number, and not over a restart.
+const IDLE: usize = 10_000;
+
 /// Every request id of the log.
 #[derive(Debug, Default)]
 pub(super) struct Requests {
     done: BTreeMap<String, Done>,
+    /// Accepted, and there was nothing to do: a second rollback. Later there might be.
+    idle: BTreeMap<String, Done>,
 }
 
 /// What is known of a request id.
@@ -32,11 +37,20 @@ pub(super) enum Known {
 impl Requests {
     /// Whether a command was done before.
     pub(super) fn look_up(&self, id: &str, digest: u64) -> Known {
-        match self.done.get(id) {
+        match self.done.get(id).or_else(|| self.idle.get(id)) {
             None => Known::New,
             Some(done) if done.digest == digest => Known::Same(done.about.clone()),
             Some(_) => Known::Other,
         }
+    }
+
+    /// Remembers a command that was accepted and changed nothing.
+    pub(super) fn idle(&mut self, id: &str, digest: u64, about: &str) {
+        if self.idle.len() >= IDLE {
+            self.idle.clear();
+        }
+        let about = about.to_owned();
+        self.idle.insert(id.to_owned(), Done { digest, about });
     }
 
     /// Follows a record of the log.
@@ -90,5 +104,10 @@ mod tests {
         );
         assert_eq!(requests.look_up("a", content("Resume", b"x")), Known::Other);
         assert_eq!(requests.look_up("b", content("Pause", b"x")), Known::New);
+        requests.idle("b", content("Pause", b"x"), "r1");
+        assert_eq!(
+            requests.look_up("b", content("Pause", b"x")),
+            Known::Same("r1".into())
+        );
     }
 }

@@ -1,14 +1,17 @@
 //! One active rollout as the engine holds it: the state that its events made, and the evidence that its reports made.
 
 use super::evidence;
+use super::look::Judged;
+use serinus_common::fence::Fence;
 use serinus_core::ledger::activity::Activity;
 use serinus_core::ledger::breakers::Breakers;
 use serinus_core::ledger::cells::Cells;
+use serinus_core::ledger::counts::CountsError;
 use serinus_core::ledger::keys::Keys;
 use serinus_core::ledger::labels::{Labels, Taken};
 use serinus_core::ledger::progress::Progress;
 use serinus_core::plan::{self, view};
-use serinus_core::rollout::{self, Facts, FleetClock, Rollout};
+use serinus_core::rollout::{self, Facts, FleetClock, FleetFacts, Rollout};
 use serinus_evidence::{Engine as Evidence, SettingsError};
 use serinus_proto::{stored::v1 as stored, v1};
 use std::collections::BTreeSet;
@@ -33,16 +36,33 @@ pub(super) struct Run {
     pub(super) slices: u64,
     pub(super) label_slices: u64,
     /// When the fleet first was on the present epoch.
-    pub(super) clock: FleetClock,
+    clock: FleetClock,
+    /// The epoch and the time that the clock shows, for the disk.
+    fleet_since: Option<(u64, u64)>,
     /// What the last look was told, for display.
     pub(super) facts: Option<Facts>,
+    /// The evidence as of the last slice.
+    pub(super) judged: Option<Judged>,
+    /// The sidecars that serve the model, as of the fleet's last change.
+    pub(super) fleet: Option<Fleet>,
     pub(super) no_evidence_since_ms: Option<u64>,
     /// Epochs of the warm-up, in which the canary's latency is not judged.
     warm_epochs: BTreeSet<u64>,
     /// Something was taken that is not in a commit yet.
     pub(super) dirty: bool,
-    pub(super) refused_cells: u64,
+    /// Something came in since the last look.
+    pub(super) touched: bool,
     closed_before: u64,
+}
+
+/// What is known of the sidecars that serve a rollout's model. Asking all of them takes long; the answer stays the
+/// same as long as the fleet and the assignment do.
+#[derive(Debug)]
+pub(super) struct Fleet {
+    /// The fleet's version and the assignment of which this is the answer.
+    pub(super) of: (u64, Fence),
+    pub(super) facts: FleetFacts,
+    pub(super) view: v1::Fleet,
 }
 
 /// What one look at the open cells gave.
@@ -82,11 +102,14 @@ impl Run {
             slices: 0,
             label_slices: 0,
             clock: FleetClock::default(),
+            fleet_since: None,
             facts: None,
+            judged: None,
+            fleet: None,
             no_evidence_since_ms: None,
             warm_epochs: BTreeSet::new(),
             dirty: false,
-            refused_cells: 0,
+            touched: true,
             closed_before: 0,
         })
     }
@@ -94,12 +117,15 @@ impl Run {
     /// Follows an event of this rollout: the state, and what a new epoch or step means for the counting.
     pub(super) fn apply(&mut self, event: &v1::Event) {
         rollout::apply(&mut self.rollout, event);
+        self.touched = true;
         let at_ms = event.time.as_ref().map_or(0, rollout::millis);
         match &event.kind {
             Some(v1::event::Kind::SplitChanged(changed)) => self.begin(changed.epoch, at_ms),
             Some(v1::event::Kind::StepEntered(_)) => self.no_evidence_since_ms = None,
-            _ => {}
+            _ => return,
         }
+        self.activity
+            .begin(self.rollout.step_epoch, self.rollout.epoch);
     }
 
     fn begin(&mut self, epoch: u64, at_ms: u64) {
@@ -112,28 +138,46 @@ impl Run {
         }
     }
 
-    /// Takes a cell of a report. Impossible counts are refused for both variants and counted.
-    pub(super) fn absorb(&mut self, source: u64, cell: &v1::Cell) {
-        let Some(pair) = self.cells.pair(&cell.variants) else {
-            self.refused_cells += 1;
-            return;
-        };
-        if !self.cells.absorb(cell.epoch, cell.second, &pair) {
-            return;
+    /// Takes a cell of a report. Nothing is taken for later than now: cells of a clock that is ahead would wait, and
+    /// those of one that is days ahead would wait for days.
+    ///
+    /// # Errors
+    /// If the counts cannot be true: they are refused for both variants.
+    pub(super) fn absorb(
+        &mut self,
+        source: u64,
+        cell: &v1::Cell,
+        now_ms: u64,
+    ) -> Result<(), CountsError> {
+        let pair = self.cells.pair(&cell.variants)?;
+        let now_s = now_ms / 1000;
+        let second = cell.second.min(now_s);
+        if !self.cells.absorb(cell.epoch, second, &pair) {
+            return Ok(());
         }
         self.dirty = true;
-        self.activity.absorb(cell.epoch, cell.second, &pair);
+        self.touched = true;
+        self.activity.absorb(cell.epoch, second, now_s, &pair);
         if cell.epoch == self.rollout.epoch {
-            self.breakers.absorb(source, cell.second, &pair);
+            self.breakers.absorb(source, second, &pair);
         }
         for labels in &mut self.labels {
+            // By the sidecar's clock, as in the prediction ids.
             labels.assigned(
                 cell.epoch,
                 cell.second,
+                now_ms,
                 pair.canary.assigned,
                 pair.stable.assigned,
             );
         }
+        Ok(())
+    }
+
+    /// A source has finished every second before `finished_before`.
+    pub(super) fn report(&mut self, source: u64, finished_before: u64, now_ms: u64) {
+        self.progress.report(source, finished_before, now_ms);
+        self.touched = true;
     }
 
     /// Takes a label of a guardrail.
@@ -142,6 +186,7 @@ impl Run {
         guardrail: u32,
         epoch: u64,
         second: u64,
+        now_ms: u64,
         canary: bool,
         ppm: u32,
     ) -> Taken {
@@ -150,9 +195,10 @@ impl Run {
             .iter_mut()
             .find(|labels| labels.guardrail() == guardrail);
         let taken = labels.map_or(Taken::Expired, |labels| {
-            labels.label(epoch, second, canary, ppm)
+            labels.label(epoch, second, now_ms, canary, ppm)
         });
         self.dirty |= taken == Taken::Joined;
+        self.touched |= taken == Taken::Joined;
         taken
     }
 
@@ -161,11 +207,11 @@ impl Run {
         let before = self.progress.closed_before(now_ms, CLOSE_GRACE_MS);
         if before > self.closed_before {
             self.closed_before = before;
-            self.breakers.close(before);
-            self.activity.close(before);
+            self.dirty |= self.breakers.close(before, now_ms / 1000);
+            self.dirty |= self.activity.close(before);
         }
         let keep_ms = millis(view::timeout(&self.rollout.plan)) + 2 * REPORT_MS;
-        let closed = Closed {
+        let mut closed = Closed {
             slices: self.cells.close(before, now_ms, keep_ms),
             label_slices: self
                 .labels
@@ -173,7 +219,10 @@ impl Run {
                 .flat_map(|labels| labels.seal(before, now_ms))
                 .collect(),
         };
-        closed.slices.iter().for_each(|slice| self.fold(slice));
+        for slice in &mut closed.slices {
+            slice.warm = self.is_warm(slice.epoch);
+            self.fold(slice);
+        }
         closed
             .label_slices
             .iter()
@@ -182,12 +231,16 @@ impl Run {
         closed
     }
 
+    /// A first step that gives what the warm-up gave goes on in its epoch; from then on the epoch is judged.
+    fn is_warm(&self, epoch: u64) -> bool {
+        let goes_on = self.rollout.warmup || epoch < self.rollout.epoch;
+        goes_on && self.warm_epochs.contains(&epoch)
+    }
+
     /// Folds a slice, live or from disk.
     pub(super) fn fold(&mut self, slice: &stored::Slice) {
         self.slices += 1;
-        let warm = self.warm_epochs.contains(&slice.epoch);
-        self.evidence
-            .fold_requests(&evidence::request_slice(slice, warm));
+        self.evidence.fold_requests(&evidence::request_slice(slice));
     }
 
     /// Folds a label slice, live or from disk.
@@ -197,47 +250,60 @@ impl Run {
             .fold_labels(slice.guardrail as usize, &evidence::label_slice(slice));
     }
 
-    /// Takes back a slice that was stored before a restart.
-    pub(super) fn restore_slice(&mut self, slice: &stored::Slice) {
-        let n = |arm: &Option<stored::Arm>| arm.as_ref().map_or(0, |arm| arm.requests);
-        self.activity
-            .restore_epoch(slice.epoch, n(&slice.canary), n(&slice.stable));
-        self.fold(slice);
+    /// What the state machine is told of the fleet. Its clock counts from when the fleet first was on the epoch.
+    pub(super) fn observe(&mut self, fleet: &FleetFacts, now_ms: u64) -> FleetFacts {
+        let epoch = self.rollout.epoch;
+        let since_ms = self.clock.observe(now_ms, epoch, fleet);
+        let since = since_ms.map(|since_ms| (epoch, since_ms));
+        self.dirty |= since != self.fleet_since;
+        self.fleet_since = since;
+        FleetFacts {
+            current_since_ms: since_ms,
+            ..fleet.clone()
+        }
     }
 
     /// Takes back what was pending before a restart.
-    pub(super) fn restore(&mut self, pending: &stored::Pending, now_ms: u64) {
-        for cell in &pending.cells {
-            if let Some(pair) = self.cells.pair(&cell.variants) {
-                self.activity.absorb(cell.epoch, cell.second, &pair);
-            }
-        }
-        self.cells.restore(&pending.cells, now_ms);
+    pub(super) fn restore(&mut self, pending: &stored::Pending) {
+        self.cells.restore(&pending.cells, self.rollout.updated_ms);
         self.labels
             .iter_mut()
             .for_each(|labels| labels.restore(&pending.labels));
         for keys in &pending.keys {
             self.keys.absorb(keys);
         }
-        if let Some(traffic) = pending
-            .totals
-            .as_ref()
-            .and_then(|totals| totals.traffic.as_ref())
-        {
-            self.activity.restore(traffic);
+        self.breakers
+            .restore(&pending.bad_cells, pending.with_canary);
+        let totals = pending.totals.clone().unwrap_or_default();
+        self.activity.restore(&totals);
+        if totals.fleet_since_ms > 0 {
+            let all = FleetFacts {
+                connected: 1,
+                current: 1,
+                ..FleetFacts::default()
+            };
+            self.clock
+                .observe(totals.fleet_since_ms, totals.fleet_epoch, &all);
+            self.fleet_since = Some((totals.fleet_epoch, totals.fleet_since_ms));
         }
     }
 
     /// What is in no slice yet, for the commit.
     pub(super) fn pending(&self) -> stored::Pending {
         let rollout = &self.rollout;
+        let (fleet_epoch, fleet_since_ms) = self.fleet_since.unwrap_or_default();
+        let (bad_cells, with_canary) = self.breakers.to_stored();
         stored::Pending {
             cells: self.cells.pending(),
             labels: self.labels.iter().flat_map(Labels::pending).collect(),
             totals: Some(stored::Totals {
-                traffic: Some(self.activity.totals()),
+                fleet_epoch,
+                fleet_since_ms,
+                ..self.activity.to_stored()
             }),
             keys: vec![self.keys.to_wire(&rollout.id, self.cells.names().1)],
+            bad_cells,
+            with_canary,
         }
     }
 }

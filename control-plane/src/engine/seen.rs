@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 const BLOCK_BITS: u64 = 8192;
 /// Blocks kept in memory that are on disk as well.
 const KEPT: usize = 1024;
+/// Blocks that may be in use within one commit, beside those that it changes.
+const MOST: usize = 4 * KEPT;
 
 /// The blocks that are in use, and which of them a commit must write.
 #[derive(Debug, Default)]
@@ -51,6 +53,10 @@ impl Seen {
     ) -> Result<Bit<'_>, StoreError> {
         let key = key(id, guardrail, row);
         if !self.blocks.contains_key(&key) {
+            if self.blocks.len() >= MOST {
+                let changed = &self.changed;
+                self.blocks.retain(|key, _| changed.contains(key));
+            }
             let mut block = store.seen(&key)?.unwrap_or_default();
             block.resize((BLOCK_BITS / 8) as usize, 0);
             self.blocks.insert(key.clone(), block);
@@ -130,5 +136,17 @@ mod tests {
         }
         assert_eq!(seen.take_changed().len(), 4);
         assert!(seen.take_changed().is_empty());
+    }
+
+    #[test]
+    fn blocks_that_were_only_read_do_not_pile_up() {
+        let store = MemoryStore::open(Disk::default());
+        let mut seen = Seen::default();
+        seen.bit(&id(0), 0, 0, &store).unwrap().set();
+        for row in 1..10_000 {
+            seen.bit(&id(0), 0, row, &store).unwrap();
+            assert!(seen.blocks.len() <= MOST);
+        }
+        assert!(seen.bit(&id(0), 0, 0, &store).unwrap().is_set());
     }
 }

@@ -37,8 +37,8 @@ pub(super) struct Stage {
     pub(super) after: Vec<After>,
     /// Rollouts that this batch rolls back: their latches go out early if the commit is slow.
     pub(super) rolled_back: Vec<String>,
-    /// Incarnations whose taken sequence number has changed.
-    pub(super) sources: BTreeSet<u64>,
+    /// Incarnations whose taken sequence number has changed, by issuer number.
+    pub(super) sources: BTreeSet<u32>,
     last_revision: u64,
 }
 

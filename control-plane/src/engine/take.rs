@@ -8,6 +8,7 @@ use super::stage::Cause;
 use super::{Engine, EngineError, LOST_AFTER_MS, outcomes};
 use rand::RngExt as _;
 use serinus_proto::v1;
+use std::collections::BTreeSet;
 use v1::event::Kind;
 
 impl Engine {
@@ -35,7 +36,7 @@ impl Engine {
                 self.report(&report, reply, now_ms);
                 Ok(())
             }
-            Message::Outcomes { items, reply } => self.outcomes(&items, reply),
+            Message::Outcomes { items, reply } => self.outcomes(&items, reply, now_ms),
         }
     }
 
@@ -105,12 +106,10 @@ impl Engine {
         reply: Reply<Session>,
         now_ms: u64,
     ) -> Result<(), EngineError> {
-        let (id, gone, replaced) = self.fleet.attach(hello, now_ms);
-        let (source, new) =
-            self.fleet
-                .source(&hello.sidecar, hello.incarnation, rand::rng().random());
+        let secret = rand::rng().random();
+        let (issuer, source, new) = self.fleet.source(&hello.sidecar, hello.incarnation, secret);
         let welcome = v1::Welcome {
-            issuer: source.issuer.into(),
+            issuer: issuer.into(),
             id_key: source.key.secret.to_vec(),
             id_key_id: source.key.id.into(),
             committed_seq: source.taken_seq,
@@ -120,17 +119,19 @@ impl Engine {
             }),
         };
         if new {
-            self.stage.sources.insert(hello.incarnation);
+            self.stage.sources.insert(issuer);
             self.stage.batch.meta = Some(self.meta());
         }
+        let (id, gone, replaced) = self.fleet.attach(hello, issuer, now_ms);
         for run in self.book.runs.values_mut() {
             if let Some(gone) = gone {
-                run.progress.disconnect(gone);
+                run.progress.disconnect(gone.into());
             }
             if hello.models.contains(&run.rollout.model) {
-                run.progress.connect(hello.incarnation);
+                run.progress.connect(issuer.into());
             }
         }
+        self.compare_fences(hello);
         self.follow_latches(hello, now_ms)?;
         let session = Session {
             id,
@@ -141,6 +142,25 @@ impl Engine {
         };
         self.reply(reply, session);
         Ok(())
+    }
+
+    /// A sidecar that holds a later instruction than any of ours got it from somebody else, or our history was lost. It
+    /// will refuse what we send.
+    fn compare_fences(&self, hello: &v1::Hello) {
+        let ours = self.fence(self.stage.last_revision());
+        for held in &hello.held {
+            let theirs = fence(held.fence.as_ref());
+            if theirs > ours {
+                tracing::error!(
+                    sidecar = hello.sidecar,
+                    model = held.model,
+                    held = %theirs,
+                    newest = %ours,
+                    "FENCE_REGRESSION: the sidecar follows another control plane, or a backup was restored without a \
+                     new generation; it obeys nothing from here"
+                );
+            }
+        }
     }
 
     /// A latch that a sidecar was sent before its rollback was on disk: the rollback follows now.
@@ -176,18 +196,20 @@ impl Engine {
         let mut refused = Vec::new();
         for result in &ack.results {
             let fence = fence(result.fence.as_ref());
-            let holding = sidecar
-                .holding
-                .entry(result.model.clone())
-                .or_insert_with(Holding::default);
+            let Some(holding) = sidecar.holding.get_mut(&result.model) else {
+                continue;
+            };
             if result.outcome() == v1::ack_result::Outcome::Applied {
                 *holding = Holding {
                     fence,
                     rejection: None,
                 };
             } else if !result.stale_fence {
-                holding.rejection = Some((fence, result.detail.clone()));
-                refused.push((result.model.clone(), result.detail.clone()));
+                let rejection = Some((fence, result.detail.clone()));
+                if holding.rejection != rejection {
+                    holding.rejection = rejection;
+                    refused.push((result.model.clone(), result.detail.clone()));
+                }
             }
         }
         for (model, detail) in refused {
@@ -252,14 +274,11 @@ impl Engine {
     }
 
     fn detach(&mut self, session: u64, now_ms: u64) {
-        let Some((_, sidecar)) = self.fleet.by_session(session) else {
+        let Some(issuer) = self.fleet.detach(session, now_ms) else {
             return;
         };
-        sidecar.session = None;
-        sidecar.last_seen_ms = now_ms;
-        let incarnation = sidecar.incarnation;
         for run in self.book.runs.values_mut() {
-            run.progress.disconnect(incarnation);
+            run.progress.disconnect(issuer.into());
         }
     }
 
@@ -288,9 +307,10 @@ impl Engine {
     }
 
     fn report(&mut self, report: &v1::ReportRequest, reply: Reply<v1::ReportAck>, now_ms: u64) {
-        let (source, new) =
-            self.fleet
-                .source(&report.sidecar, report.incarnation, rand::rng().random());
+        let secret = rand::rng().random();
+        let (issuer, source, new) = self
+            .fleet
+            .source(&report.sidecar, report.incarnation, secret);
         let taken = source.taken_seq;
         if report.seq <= taken {
             return self.reply(
@@ -314,23 +334,8 @@ impl Engine {
         if new {
             self.stage.batch.meta = Some(self.meta());
         }
-        self.stage.sources.insert(report.incarnation);
-        for cell in &report.cells {
-            if let Some(run) = self.book.runs.get_mut(&cell.rollout) {
-                run.absorb(report.incarnation, cell);
-            }
-        }
-        for keys in &report.keys {
-            let run = self.book.runs.get_mut(&keys.rollout);
-            if let Some(run) = run.filter(|run| run.cells.names().1 == keys.variant) {
-                run.dirty |= run.keys.absorb(keys);
-            }
-        }
-        for run in self.book.runs.values_mut() {
-            run.progress
-                .report(report.incarnation, report.finished_before, now_ms);
-        }
-        metrics::counter!("serinus_reports_total").increment(1);
+        self.stage.sources.insert(issuer);
+        self.count(report, issuer.into(), now_ms);
         self.reply(
             reply,
             v1::ReportAck {
@@ -340,10 +345,44 @@ impl Engine {
         );
     }
 
+    /// Adds what a report says to the rollouts that it is about.
+    fn count(&mut self, report: &v1::ReportRequest, source: u64, now_ms: u64) {
+        let runs = &mut self.book.runs;
+        let mut about = BTreeSet::new();
+        for cell in &report.cells {
+            let Some(run) = runs.get_mut(&cell.rollout) else {
+                continue;
+            };
+            about.insert(cell.rollout.clone());
+            if let Err(refused) = run.absorb(source, cell, now_ms) {
+                metrics::counter!("serinus_cells_refused_total").increment(1);
+                tracing::warn!(sidecar = report.sidecar, %refused, "cell refused");
+            }
+        }
+        for keys in &report.keys {
+            let run = runs.get_mut(&keys.rollout);
+            if let Some(run) = run.filter(|run| run.cells.names().1 == keys.variant) {
+                run.dirty |= run.keys.absorb(keys);
+            }
+        }
+        // A sidecar that sent nothing to a model says so by having finished the second.
+        if let Some(sidecar) = self.fleet.sidecars.get(&report.sidecar) {
+            let models = sidecar.models.iter();
+            let active = models.filter_map(|model| self.book.models.get(model)?.active.clone());
+            about.extend(active);
+        }
+        for id in about {
+            if let Some(run) = self.book.runs.get_mut(&id) {
+                run.report(source, report.finished_before, now_ms);
+            }
+        }
+    }
+
     fn outcomes(
         &mut self,
         items: &[v1::Outcome],
         reply: Reply<Vec<v1::OutcomeStatus>>,
+        now_ms: u64,
     ) -> Result<(), EngineError> {
         let mut statuses = Vec::with_capacity(items.len());
         for item in items {
@@ -353,9 +392,8 @@ impl Engine {
                 &mut self.seen,
                 self.store.as_ref(),
                 item,
+                now_ms,
             )?;
-            metrics::counter!("serinus_outcomes_total", "status" => status.as_str_name())
-                .increment(1);
             statuses.push(status);
         }
         self.reply(reply, statuses);
@@ -369,7 +407,7 @@ impl Engine {
         };
         let model = run.rollout.model.clone();
         for (_, sidecar) in self.fleet.serving(&model) {
-            run.progress.connect(sidecar.incarnation);
+            run.progress.connect(sidecar.issuer.into());
         }
     }
 }

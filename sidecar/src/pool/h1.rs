@@ -1,5 +1,6 @@
 //! HTTP/1.1 connections.
 
+use super::joined::EndpointIo;
 use super::{Endpoint, MAX_IDLE};
 use crate::proxy::body::Outgoing;
 use hyper::body::Incoming;
@@ -14,7 +15,7 @@ use tokio::net::TcpStream;
 /// A connection together with its driver; it makes progress only while it is polled.
 pub(crate) struct Upstream {
     send: http1::SendRequest<Outgoing>,
-    connection: http1::Connection<TokioIo<TcpStream>, Outgoing>,
+    connection: http1::Connection<EndpointIo, Outgoing>,
     ended: bool,
 }
 
@@ -53,7 +54,7 @@ impl Endpoint {
     pub(crate) async fn connect_h1(&self) -> io::Result<Box<Upstream>> {
         let stream = self.open().await?;
         let (send, connection) = http1::Builder::new()
-            .handshake(TokioIo::new(stream))
+            .handshake(EndpointIo(TokioIo::new(stream)))
             .await
             .map_err(io::Error::other)?;
         let mut upstream = Box::new(Upstream {
@@ -134,6 +135,6 @@ impl Upstream {
     /// After a 101: the bare connection and what was read beyond the head.
     pub(crate) fn into_io(self) -> (TcpStream, bytes::Bytes) {
         let parts = self.connection.into_parts();
-        (parts.io.into_inner(), parts.read_buf)
+        (parts.io.0.into_inner(), parts.read_buf)
     }
 }

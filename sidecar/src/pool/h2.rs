@@ -13,9 +13,14 @@ const CONNECTION_WINDOW: u32 = 4 << 20;
 impl Endpoint {
     /// A handle on the shared connection, made if there is none or if the last one has ended; and whether it was there.
     pub(crate) async fn shared_h2(&self) -> io::Result<(http2::SendRequest<Outgoing>, bool)> {
-        if let Some(send) = self.live_h2() {
-            return Ok((send, true));
+        match self.live_h2() {
+            Some(send) => Ok((send, true)),
+            None => Box::pin(self.connect_h2()).await,
         }
+    }
+
+    /// One request makes the connection; those that come meanwhile wait for it.
+    async fn connect_h2(&self) -> io::Result<(http2::SendRequest<Outgoing>, bool)> {
         let _connecting = self.connecting.lock().await;
         if let Some(send) = self.live_h2() {
             return Ok((send, true));

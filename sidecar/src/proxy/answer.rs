@@ -2,16 +2,14 @@
 //! the call.
 
 use super::attempt::Carrier;
-use super::ticket::Ticket;
 use super::{Call, hygiene};
 use crate::classify::{self, Protocol};
-use crate::worker::{Busy, Deadline, Deadlines};
+use crate::worker::Busy;
 use http::Response;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::{Bytes, Incoming};
 use serinus_common::class::Class;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use thiserror::Error;
 
@@ -43,9 +41,7 @@ pub(crate) enum CutShort {
 struct Tail {
     body: Incoming,
     carrier: Option<Carrier>,
-    ticket: Ticket,
-    deadline: Deadline,
-    deadlines: Rc<Deadlines>,
+    call: Box<Call>,
     stall_ms: u64,
     class: Class,
     /// gRPC has its last word in the trailers, which are still to come.
@@ -65,14 +61,14 @@ impl Answer {
 impl Call {
     /// Passes the model's answer back.
     pub(super) fn answer(
-        mut self,
+        mut self: Box<Self>,
         response: Response<Incoming>,
         carrier: Carrier,
         busy: Busy,
     ) -> Response<Answer> {
         let (mut parts, body) = response.into_parts();
-        let class = classify::of_head(self.protocol, parts.status, &parts.headers);
-        let awaits_status = self.protocol == Protocol::Grpc
+        let class = classify::of_head(self.found.protocol(), parts.status, &parts.headers);
+        let awaits_status = self.found.protocol() == Protocol::Grpc
             && class == Class::Ok
             && classify::grpc_status(&parts.headers).is_none();
         hygiene::clean_answer(&mut parts.headers);
@@ -90,9 +86,7 @@ impl Call {
         let tail = Tail {
             body,
             carrier: Some(carrier),
-            ticket: self.ticket,
-            deadline: self.deadline,
-            deadlines: Rc::clone(&self.worker.deadlines),
+            call: self,
             stall_ms,
             class,
             awaits_status,
@@ -111,7 +105,7 @@ impl Tail {
         let polled = self.poll_body(cx);
         match polled {
             Poll::Ready(frame) => Poll::Ready(self.pass(frame)),
-            Poll::Pending if self.deadline.poll(cx).is_ready() => {
+            Poll::Pending if self.call.deadline.poll(cx).is_ready() => {
                 self.cut(Class::Timeout);
                 Poll::Ready(Some(Err(CutShort::Stalled)))
             }
@@ -154,8 +148,8 @@ impl Tail {
             Some(Ok(frame)) => frame,
         };
         if let Some(data) = frame.data_ref() {
-            self.ticket.sent(data.len() as u64);
-            self.deadline.postpone(self.stall_ms);
+            self.call.ticket.sent(data.len() as u64);
+            self.call.deadline.postpone(self.stall_ms);
         } else if let (true, Some(trailers)) = (self.awaits_status, frame.trailers_ref())
             && let Some(class) = classify::grpc_status(trailers)
         {
@@ -177,11 +171,11 @@ impl Tail {
         } else {
             self.class
         };
-        self.ticket.end(class);
+        self.call.ticket.end(class);
         if let Some(carrier) = self.carrier.take()
             && let Some(upstream) = carrier.upstream
         {
-            let now_ms = self.deadlines.now_ms();
+            let now_ms = self.call.worker.deadlines.now_ms();
             carrier.claim.endpoint().give_back(upstream, now_ms);
         }
     }
@@ -189,7 +183,7 @@ impl Tail {
     /// It ended too soon; the connection is of no more use.
     fn cut(&mut self, class: Class) {
         self.ended = true;
-        self.ticket.end(class);
+        self.call.ticket.end(class);
         self.carrier = None;
     }
 }

@@ -45,7 +45,7 @@ impl Failure {
 impl Call {
     pub(super) async fn attempt(&self, variant: usize) -> Outcome {
         let lane = self.route.lane(variant);
-        match (self.version, self.protocol) {
+        match (self.version, self.found.protocol()) {
             (Version::HTTP_2, Protocol::Grpc) => self.attempt_h2(lane).await,
             _ => self.attempt_h1(lane).await,
         }
@@ -64,11 +64,11 @@ impl Call {
                 Err(_) => {}
             }
         }
-        let (mut upstream, claim) = match claim.endpoint().connect_h1().await {
+        let (mut upstream, claim) = match Box::pin(claim.endpoint().connect_h1()).await {
             Ok(upstream) => (upstream, claim),
             Err(error) => {
                 let other = self.elsewhere(lane, claim, &error)?;
-                let upstream = other.endpoint().connect_h1().await;
+                let upstream = Box::pin(other.endpoint().connect_h1()).await;
                 (upstream.map_err(|_| Failure::Connect)?, other)
             }
         };
@@ -85,7 +85,7 @@ impl Call {
             Ok(shared) => (shared, claim),
             Err(error) => {
                 let other = self.elsewhere(lane, claim, &error)?;
-                let shared = other.endpoint().shared_h2().await;
+                let shared = Box::pin(other.endpoint().shared_h2()).await;
                 (shared.map_err(|_| Failure::Connect)?, other)
             }
         };
@@ -161,10 +161,10 @@ impl Call {
         };
         // Only the last attempt leaves no copy.
         let mut head = head.ok_or(Failure::Broken)?;
-        if self.version == Version::HTTP_2 && self.protocol == Protocol::Grpc {
+        if self.version == Version::HTTP_2 && self.found.protocol() == Protocol::Grpc {
             forward::to_h2(&mut head, endpoint);
         } else {
-            forward::to_h1(&mut head, endpoint, self.upgrade.as_ref());
+            forward::to_h1(&mut head, endpoint, self.found.host, self.upgrade.as_ref());
         }
         let source = self.source.as_ref();
         let body = source.map_or_else(Outgoing::empty, |source| source.outgoing());

@@ -7,13 +7,18 @@ use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Uri, Version};
 
-/// For HTTP/1.1: the path alone, the host in its header.
-pub(super) fn to_h1(head: &mut Parts, endpoint: &Endpoint, upgrade: Option<&HeaderValue>) {
+/// For HTTP/1.1: the path alone, the host in its header, which is there already if it `has_host`.
+pub(super) fn to_h1(
+    head: &mut Parts,
+    endpoint: &Endpoint,
+    has_host: bool,
+    upgrade: Option<&HeaderValue>,
+) {
     if head.version == Version::HTTP_2 {
         join_cookies(&mut head.headers);
     }
     head.version = Version::HTTP_11;
-    if !head.headers.contains_key(HOST) {
+    if !has_host {
         let named = head.uri.authority();
         let named = named.and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
         let host = named.unwrap_or_else(|| endpoint.host().clone());
@@ -95,7 +100,7 @@ mod tests {
         parts
             .headers
             .append(COOKIE, HeaderValue::from_static("b=2"));
-        to_h1(&mut parts, &endpoint("http://127.0.0.1:1"), None);
+        to_h1(&mut parts, &endpoint("http://127.0.0.1:1"), false, None);
         assert_eq!(
             (parts.uri.to_string().as_str(), parts.version),
             ("/a?b=c", Version::HTTP_11)
@@ -103,7 +108,7 @@ mod tests {
         assert_eq!(parts.headers[HOST], "ml.local:80");
         assert_eq!(parts.headers[COOKIE], "a=1; b=2");
         let mut bare = head("/x", Version::HTTP_10);
-        to_h1(&mut bare, &endpoint("http://127.0.0.1:1/base"), None);
+        to_h1(&mut bare, &endpoint("http://127.0.0.1:1/base"), false, None);
         assert_eq!(
             (bare.uri.to_string().as_str(), &bare.headers[HOST]),
             ("/base/x", &HeaderValue::from_static("127.0.0.1:1"))

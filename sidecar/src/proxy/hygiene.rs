@@ -1,5 +1,6 @@
 //! Headers that end here: those of one connection only, and our own names on requests from outside.
 
+use crate::classify::{self, Protocol};
 use http::header::{
     CONNECTION, EXPECT, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
     TRANSFER_ENCODING, UPGRADE,
@@ -21,6 +22,19 @@ pub(crate) struct Found {
     pub(crate) upgrade: bool,
     /// Bytes of names and values.
     pub(crate) bytes: usize,
+    /// By its content type.
+    pub(crate) grpc: bool,
+    /// The caller named a host.
+    pub(crate) host: bool,
+}
+
+impl Found {
+    pub(crate) fn protocol(self) -> Protocol {
+        match self.grpc {
+            true => Protocol::Grpc,
+            false => Protocol::Http,
+        }
+    }
 }
 
 /// Looks at every header once; most requests need nothing more.
@@ -31,7 +45,12 @@ pub(crate) fn look(headers: &HeaderMap) -> Found {
         // Name, ": ", value and line end.
         found.bytes += text.len() + value.len() + 4;
         found.unclean |= is_of_connection(text);
-        found.upgrade |= text == "upgrade";
+        match text.len() {
+            4 => found.host |= text == "host",
+            7 => found.upgrade |= text == "upgrade",
+            12 if text == "content-type" => found.grpc |= classify::is_grpc(value.as_bytes()),
+            _ => {}
+        }
         found.ours |= text.starts_with(OURS);
     }
     found

@@ -117,12 +117,7 @@ impl Ticket {
         }
     }
 
-    /// The call has ended, in what the application saw.
-    pub(super) fn finish(mut self, seen: Class) {
-        self.end(seen);
-    }
-
-    /// The same, from behind a reference; the first time counts.
+    /// The call has ended, in what the application saw. Only the first time counts.
     pub(super) fn end(&mut self, seen: Class) {
         if std::mem::replace(&mut self.ended, true) {
             return;

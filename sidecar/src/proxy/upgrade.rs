@@ -28,7 +28,7 @@ pub(super) fn wanted(head: &Parts, found: Found) -> Result<Option<HeaderValue>, 
 impl Call {
     /// The model has agreed. The call ends here; the connection task moves the bytes.
     pub(super) async fn tunnel(
-        mut self,
+        mut self: Box<Self>,
         response: Response<Incoming>,
         carrier: Carrier,
         busy: Busy,

@@ -1,6 +1,7 @@
 //! The client's socket, with the bytes that were read to tell the protocols apart.
 
 use super::connection::State;
+use crate::pool::poll_write_joined;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use std::io;
@@ -105,7 +106,7 @@ impl Write for ClientIo {
         cx: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.inner).poll_write_vectored(cx, buffers);
+        let polled = poll_write_joined(Pin::new(&mut self.inner), cx, buffers);
         self.state.write(polled.is_pending());
         polled
     }

@@ -23,6 +23,9 @@ const BACKLOG: i32 = 1024;
 /// After an accept that failed, for example for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// For connections to end that were told to end now.
+const ABORT: Duration = Duration::from_secs(1);
+
 /// Bounds of one client's HTTP/2 connection.
 const MAX_STREAMS: u32 = 100;
 const STREAM_WINDOW: u32 = 64 << 10;
@@ -84,7 +87,8 @@ pub(super) async fn run(
             "the grace period is over"
         );
         worker.connections.order_all(Order::Abort);
-        tokio::task::yield_now().await;
+        // So that what they were doing is booked before the last seal.
+        let _ = tokio::time::timeout(ABORT, emptied(&worker)).await;
     }
     sealing.abort();
     ticking.abort();

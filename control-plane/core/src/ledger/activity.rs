@@ -1,7 +1,9 @@
-//! How much traffic there is, for display and for telling silence from health.
+//! How much traffic there is, for display and for telling silence from health. Silence is told by this machine's own
+//! clock: a sidecar whose clock is wrong is not silent.
 
 use super::cells::Pair;
-use serinus_proto::v1;
+use super::counts::Counts;
+use serinus_proto::{stored::v1 as stored, v1};
 use std::collections::BTreeMap;
 
 const WINDOW: u64 = 10;
@@ -16,19 +18,26 @@ struct Second {
     canary: u64,
 }
 
+/// What became of the requests of one variant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct VariantTotals {
+    /// Finished and judged.
+    pub judged: u64,
+    /// Assigned.
+    pub assigned: u64,
+    /// Finished, cancelled ones too.
+    pub finished: u64,
+}
+
 /// Per epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EpochTotals {
-    /// Judged canary requests.
-    pub canary: u64,
-    /// Judged stable requests.
-    pub stable: u64,
-    /// Canary requests assigned.
-    pub assigned: u64,
-    /// Second of the first assignment to the canary.
-    pub first_assigned: Option<u64>,
-    /// Canary requests finished, cancelled ones too.
-    pub finished: u64,
+    /// The variant under test.
+    pub canary: VariantTotals,
+    /// The one that serves today.
+    pub stable: VariantTotals,
+    /// Second in which the first assignment to the canary was heard of.
+    pub canary_assigned_since: Option<u64>,
 }
 
 /// The traffic of one rollout.
@@ -39,41 +48,67 @@ pub struct Activity {
     epochs: BTreeMap<u64, EpochTotals>,
     usual_rate: f64,
     rated_before: u64,
-    /// Second of the last canary request, or of the start.
-    last_canary: u64,
+    /// The present epoch.
+    current: u64,
+    /// Second in which any request of it was heard of last.
+    heard: u64,
+    /// Requests of it since the last one of the canary.
+    since_canary: u64,
+    /// Silence before this second is not the traffic's: nobody listened.
+    listening_since: u64,
 }
 
 impl Activity {
-    /// From stored totals.
-    pub fn restore(&mut self, totals: &v1::Traffic) {
-        self.totals = *totals;
+    /// Takes back what [`Activity::to_stored`] gave. Nobody has listened since.
+    pub fn restore(&mut self, totals: &stored::Totals) {
+        self.totals = totals.traffic.unwrap_or_default();
+        self.usual_rate = totals.usual_rate;
+        self.heard = totals.heard;
+        self.since_canary = totals.since_canary;
+        let epochs = totals.epochs.iter();
+        self.epochs = epochs.map(|of| (of.epoch, from_stored(of))).collect();
     }
 
-    /// Counts of an epoch that are already in slices; for a start from disk.
-    pub fn restore_epoch(&mut self, epoch: u64, canary: u64, stable: u64) {
-        let of = self.epochs.entry(epoch).or_default();
-        of.canary += canary;
-        of.stable += stable;
-        of.finished += canary;
-        of.assigned += canary;
+    /// For the disk.
+    #[must_use]
+    pub fn to_stored(&self) -> stored::Totals {
+        stored::Totals {
+            traffic: Some(self.totals),
+            epochs: self
+                .epochs
+                .iter()
+                .map(|(&e, of)| to_stored(e, of))
+                .collect(),
+            usual_rate: self.usual_rate,
+            heard: self.heard,
+            since_canary: self.since_canary,
+            ..stored::Totals::default()
+        }
     }
 
-    /// Adds one cell.
-    pub fn absorb(&mut self, epoch: u64, second: u64, pair: &Pair) {
+    /// Listening begins, or begins again after a restart.
+    pub fn listen(&mut self, now_s: u64) {
+        self.listening_since = now_s;
+    }
+
+    /// Adds one cell that arrived at `now_s`.
+    pub fn absorb(&mut self, epoch: u64, second: u64, now_s: u64, pair: &Pair) {
         let (canary, stable) = (pair.canary.requests(), pair.stable.requests());
         let recent = self.recent.entry(second).or_default();
         recent.requests += canary + stable + pair.canary.diverted;
         recent.canary += canary;
         let of = self.epochs.entry(epoch).or_default();
-        of.canary += canary;
-        of.stable += stable;
-        of.assigned += pair.canary.assigned;
-        of.finished += pair.canary.classes.iter().sum::<u64>();
+        of.canary.add(&pair.canary);
+        of.stable.add(&pair.stable);
         if pair.canary.assigned > 0 {
-            of.first_assigned = Some(of.first_assigned.map_or(second, |first| first.min(second)));
+            of.canary_assigned_since.get_or_insert(now_s);
         }
-        if canary + pair.canary.assigned > 0 {
-            self.last_canary = self.last_canary.max(second);
+        if epoch == self.current {
+            self.hear(
+                now_s,
+                canary + pair.canary.assigned,
+                stable + pair.canary.diverted,
+            );
         }
         let t = &mut self.totals;
         t.canary_requests += canary;
@@ -86,9 +121,21 @@ impl Activity {
         t.unkeyed += pair.canary.unkeyed + pair.stable.unkeyed;
     }
 
-    /// Forgets what is older than the window, and learns the usual rate from closed seconds.
-    pub fn close(&mut self, closed_before: u64) {
+    fn hear(&mut self, now_s: u64, canary: u64, others: u64) {
+        self.since_canary = if canary > 0 {
+            0
+        } else {
+            self.since_canary + others
+        };
+        if canary + others > 0 {
+            self.heard = self.heard.max(now_s);
+        }
+    }
+
+    /// Forgets what is older than the window, and learns the usual rate from closed seconds. Says whether it did.
+    pub fn close(&mut self, closed_before: u64) -> bool {
         let from = self.rated_before.max(closed_before.saturating_sub(WINDOW));
+        let usual = self.usual_rate;
         for (_, second) in self.recent.range(from..closed_before.max(from)) {
             let n = second.requests as f64;
             self.usual_rate = if self.usual_rate == 0.0 {
@@ -99,6 +146,23 @@ impl Activity {
         }
         self.rated_before = self.rated_before.max(closed_before);
         self.recent = self.recent.split_off(&closed_before.saturating_sub(WINDOW));
+        self.usual_rate.to_bits() != usual.to_bits()
+    }
+
+    /// An epoch began, or a step. The step that began with the epoch `first` is the only one that is asked about from
+    /// now on: earlier epochs are forgotten, and those between it and `current` are one.
+    pub fn begin(&mut self, first: u64, current: u64) {
+        if current != self.current {
+            self.current = current;
+            self.since_canary = 0;
+        }
+        self.epochs = self.epochs.split_off(&first);
+        let later = self.epochs.split_off(&current.max(first));
+        let between = self.since_epoch(first);
+        self.epochs = later;
+        if between != EpochTotals::default() {
+            self.epochs.entry(first).or_default().merge(&between);
+        }
     }
 
     /// Totals and the rates of the last ten seconds.
@@ -121,7 +185,7 @@ impl Activity {
         }
     }
 
-    /// Totals as they are stored.
+    /// Totals alone.
     #[must_use]
     pub fn totals(&self) -> v1::Traffic {
         self.totals
@@ -132,82 +196,80 @@ impl Activity {
     pub fn since_epoch(&self, first: u64) -> EpochTotals {
         let mut sum = EpochTotals::default();
         for (_, of) in self.epochs.range(first..) {
-            sum.canary += of.canary;
-            sum.stable += of.stable;
-            sum.assigned += of.assigned;
-            sum.finished += of.finished;
-            sum.first_assigned = match (sum.first_assigned, of.first_assigned) {
-                (Some(a), Some(b)) => Some(a.min(b)),
-                (a, b) => a.or(b),
-            };
+            sum.merge(of);
         }
         sum
     }
 
-    /// How many canary requests should have come since the last one at the usual rate and the present share (0..=1),
-    /// counted from `since_s` at the earliest.
+    /// How many canary requests should have come since the last one at the present share (0..=1): of the requests that
+    /// came, and at the usual rate of those that did not, counted from `since_s` at the earliest. While a rollout is
+    /// `held` for silence, also the time counts in which nobody listened: a restart alone is no sign of life.
     #[must_use]
-    pub fn expected_canary(&self, share: f64, since_s: u64, now_s: u64) -> f64 {
-        let silent = now_s.saturating_sub(self.last_canary.max(since_s) + REPORT_DELAY);
-        share * self.usual_rate * silent as f64
+    pub fn expected_canary(&self, share: f64, since_s: u64, now_s: u64, held: bool) -> f64 {
+        let mut from = self.heard.max(since_s);
+        if !held {
+            from = from.max(self.listening_since);
+        }
+        let silence = now_s.saturating_sub(from + REPORT_DELAY) as f64;
+        share * (self.since_canary as f64 + self.usual_rate * silence)
+    }
+}
+
+impl VariantTotals {
+    fn add(&mut self, counts: &Counts) {
+        self.judged += counts.requests();
+        self.assigned += counts.assigned;
+        self.finished += counts.classes.iter().sum::<u64>();
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.judged += other.judged;
+        self.assigned += other.assigned;
+        self.finished += other.finished;
+    }
+}
+
+impl EpochTotals {
+    fn merge(&mut self, other: &Self) {
+        self.canary.merge(&other.canary);
+        self.stable.merge(&other.stable);
+        self.canary_assigned_since = match (self.canary_assigned_since, other.canary_assigned_since)
+        {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+    }
+}
+
+fn to_stored(epoch: u64, of: &EpochTotals) -> stored::EpochTotals {
+    let variant = |of: &VariantTotals| stored::VariantTotals {
+        judged: of.judged,
+        assigned: of.assigned,
+        finished: of.finished,
+    };
+    stored::EpochTotals {
+        epoch,
+        canary: Some(variant(&of.canary)),
+        stable: Some(variant(&of.stable)),
+        canary_assigned_since: of.canary_assigned_since.unwrap_or(0),
+    }
+}
+
+fn from_stored(stored: &stored::EpochTotals) -> EpochTotals {
+    let variant = |of: Option<stored::VariantTotals>| {
+        let of = of.unwrap_or_default();
+        VariantTotals {
+            judged: of.judged,
+            assigned: of.assigned,
+            finished: of.finished,
+        }
+    };
+    EpochTotals {
+        canary: variant(stored.canary),
+        stable: variant(stored.stable),
+        canary_assigned_since: Some(stored.canary_assigned_since).filter(|&since| since > 0),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serinus_common::class::Class;
-
-    fn pair(canary: u64, stable: u64) -> Pair {
-        let mut pair = Pair::default();
-        pair.canary.classes[Class::Ok as usize] = canary;
-        pair.canary.assigned = canary;
-        pair.stable.classes[Class::Ok as usize] = stable;
-        pair
-    }
-
-    #[test]
-    fn rates_are_of_the_last_ten_seconds() {
-        let mut activity = Activity::default();
-        for second in 100..130 {
-            activity.absorb(1, second, &pair(10, 90));
-        }
-        activity.close(130);
-        let traffic = activity.traffic(7);
-        assert_eq!(
-            (traffic.requests_per_second, traffic.canary_per_second),
-            (100.0, 10.0)
-        );
-        assert_eq!(
-            (
-                traffic.canary_requests,
-                traffic.stable_requests,
-                traffic.exposed_users
-            ),
-            (300, 2700, 7)
-        );
-        assert_eq!(activity.since_epoch(1).canary, 300);
-        assert_eq!(activity.since_epoch(2), EpochTotals::default());
-    }
-
-    #[test]
-    fn silence_is_measured_against_the_usual_rate() {
-        let mut activity = Activity::default();
-        assert_eq!(
-            activity.expected_canary(0.1, 0, 1_000),
-            0.0,
-            "nothing is expected of a model without traffic"
-        );
-        for second in 100..120 {
-            activity.absorb(1, second, &pair(10, 90));
-        }
-        activity.close(120);
-        assert_eq!(
-            activity.expected_canary(0.1, 0, 122),
-            0.0,
-            "reports may be on their way"
-        );
-        assert!((activity.expected_canary(0.1, 0, 132) - 100.0).abs() < 1e-9);
-        assert!((activity.expected_canary(0.1, 127, 132) - 20.0).abs() < 1e-9);
-    }
-}
+mod tests;

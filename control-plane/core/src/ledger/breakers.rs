@@ -1,6 +1,7 @@
 //! Bad cells: seconds in which the fleet's breakers say that the canary is dead while stable is well.
 
 use super::cells::Pair;
+use serinus_proto::stored::v1 as stored;
 use std::collections::BTreeMap;
 
 /// How far back a sidecar counts as one that sent the canary traffic, in seconds.
@@ -22,8 +23,10 @@ struct Seen {
 /// What the breakers said in one bad cell.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct BadCell {
-    /// Unix second.
+    /// Unix second, by the sidecars' clocks.
     pub second: u64,
+    /// Unix second in which it was judged, by our own clock.
+    pub judged: u64,
     /// Sidecars whose breaker opened or whose probe failed.
     pub open: u32,
     /// Sidecars that sent the canary traffic lately.
@@ -43,12 +46,20 @@ pub struct Breakers {
     seen: BTreeMap<u64, BTreeMap<u64, Seen>>,
     judged_before: u64,
     bad: Vec<BadCell>,
+    /// Sidecars that sent the canary traffic lately, as of the last judged second.
+    lately: u32,
+    /// The same before a restart, which forgot who they were. It counts for a few seconds from the first one on: one
+    /// sidecar that reports before the others must not be taken for the only one.
+    before: Option<(u32, Option<u64>)>,
 }
 
 impl Breakers {
     /// Adds what one source counted in one second.
     pub fn absorb(&mut self, source: u64, second: u64, pair: &Pair) {
         let second = second.max(self.judged_before);
+        if let Some((_, first)) = &mut self.before {
+            first.get_or_insert(second);
+        }
         let seen = self
             .seen
             .entry(second)
@@ -62,48 +73,100 @@ impl Breakers {
         seen.failed_probes += pair.canary.failed_probes;
     }
 
-    /// Judges every second before `closed_before`.
-    pub fn close(&mut self, closed_before: u64) {
+    /// Judges every second before `closed_before`. Says whether one was bad.
+    pub fn close(&mut self, closed_before: u64, now_s: u64) -> bool {
         let seconds: Vec<u64> = self
             .seen
             .range(self.judged_before..closed_before)
             .map(|(&s, _)| s)
             .collect();
+        let known = self.bad.len();
         for second in seconds {
-            self.bad.extend(self.judge(second));
+            let lately = self.lately(second);
+            self.lately = self.known(second, lately.len());
+            self.bad.extend(self.judge(second, now_s, &lately));
         }
+        let found = self.bad.len() > known;
         self.judged_before = self.judged_before.max(closed_before);
         self.seen = self
             .seen
             .split_off(&self.judged_before.saturating_sub(RECENT));
-        let oldest = self.judged_before.saturating_sub(MEMORY);
-        self.bad.retain(|cell| cell.second >= oldest);
+        self.bad.retain(|cell| cell.judged + MEMORY >= now_s);
+        found
     }
 
-    /// The bad cells of the 60 s before `now_s`, oldest first.
+    /// The bad cells that were judged in the 60 s before `now_s`, oldest first. They are kept by our own clock: with
+    /// the sidecars' clocks a minute behind it, none would be known when the third one comes.
     pub fn bad_cells(&self, now_s: u64) -> impl Iterator<Item = &BadCell> {
         self.bad
             .iter()
-            .filter(move |cell| cell.second + MEMORY >= now_s)
+            .filter(move |cell| cell.judged + MEMORY >= now_s)
     }
 
-    /// Bad if on at least half of the sidecars that sent the canary traffic in the last 5 s (at least 2, or all if
-    /// there are fewer) a breaker opened or a probe failed, while stable failed less than 10 % on them.
-    fn judge(&self, second: u64) -> Option<BadCell> {
-        let here = self.seen.get(&second)?;
-        let mut recent: BTreeMap<u64, Seen> = BTreeMap::new();
+    /// The bad cells, and how many sidecars sent the canary traffic lately, for the disk. Seconds that are not judged
+    /// yet are not kept: a crash loses about two of them.
+    #[must_use]
+    pub fn to_stored(&self) -> (Vec<stored::BadCell>, u32) {
+        let of = |cell: &BadCell| stored::BadCell {
+            second: cell.second,
+            judged: cell.judged,
+            open: cell.open,
+            with_canary: cell.with_canary,
+            openings: cell.openings,
+            failed_probes: cell.failed_probes,
+            stable_error_rate: cell.stable_error_rate,
+        };
+        (self.bad.iter().map(of).collect(), self.lately)
+    }
+
+    /// Takes back what [`Breakers::to_stored`] gave.
+    pub fn restore(&mut self, cells: &[stored::BadCell], lately: u32) {
+        let of = |cell: &stored::BadCell| BadCell {
+            second: cell.second,
+            judged: cell.judged,
+            open: cell.open,
+            with_canary: cell.with_canary,
+            openings: cell.openings,
+            failed_probes: cell.failed_probes,
+            stable_error_rate: cell.stable_error_rate,
+        };
+        self.bad = cells.iter().map(of).collect();
+        self.lately = lately;
+        self.before = (lately > 0).then_some((lately, None));
+    }
+
+    /// The sidecars that sent the canary traffic in the last 5 s, and what they counted.
+    fn lately(&self, second: u64) -> BTreeMap<u64, Seen> {
+        let mut lately: BTreeMap<u64, Seen> = BTreeMap::new();
         for (_, sources) in self.seen.range(second.saturating_sub(RECENT - 1)..=second) {
             for (&source, seen) in sources {
-                let sum = recent.entry(source).or_default();
+                let sum = lately.entry(source).or_default();
                 sum.canary += seen.canary;
                 sum.stable += seen.stable;
                 sum.stable_errors += seen.stable_errors;
             }
         }
-        recent.retain(|_, seen| seen.canary > 0);
+        lately.retain(|_, seen| seen.canary > 0);
+        lately
+    }
+
+    /// How many they are, at least as many as before a restart.
+    fn known(&self, second: u64, counted: usize) -> u32 {
+        let counted = count(counted);
+        match self.before {
+            Some((before, Some(first))) if second < first + RECENT => counted.max(before),
+            _ => counted,
+        }
+    }
+
+    /// Bad if on at least half of the sidecars that sent the canary traffic in the last 5 s (at least 2, or all if
+    /// there are fewer) a breaker opened or a probe failed, while stable failed less than 10 % on them.
+    fn judge(&self, second: u64, now_s: u64, lately: &BTreeMap<u64, Seen>) -> Option<BadCell> {
+        let here = self.seen.get(&second)?;
         let mut cell = BadCell {
             second,
-            with_canary: count(recent.len()),
+            judged: now_s,
+            with_canary: self.known(second, lately.len()),
             ..BadCell::default()
         };
         let (mut stable, mut stable_errors) = (0u64, 0u64);
@@ -111,7 +174,7 @@ impl Breakers {
             .iter()
             .filter(|(_, seen)| seen.openings + seen.failed_probes > 0)
         {
-            let Some(sum) = recent.get(source) else {
+            let Some(sum) = lately.get(source) else {
                 continue;
             };
             cell.open += 1;
@@ -155,8 +218,8 @@ mod tests {
         for (source, pair) in per_source.iter().enumerate() {
             breakers.absorb(source as u64, 100, pair);
         }
-        breakers.close(101);
-        breakers.bad_cells(101).count()
+        breakers.close(101, 102);
+        breakers.bad_cells(102).count()
     }
 
     #[test]
@@ -176,8 +239,52 @@ mod tests {
     fn bad_cells_are_forgotten_after_a_minute() {
         let mut breakers = Breakers::default();
         breakers.absorb(1, 100, &pair(1, 0, 0));
-        breakers.close(101);
-        assert_eq!(breakers.bad_cells(160).count(), 1);
-        assert_eq!(breakers.bad_cells(161).count(), 0);
+        assert!(breakers.close(101, 102));
+        assert_eq!(breakers.bad_cells(162).count(), 1);
+        assert_eq!(breakers.bad_cells(163).count(), 0);
+        assert!(!breakers.close(162, 163));
+        assert!(breakers.to_stored().0.is_empty());
+    }
+
+    #[test]
+    fn clocks_that_are_behind_hide_nothing() {
+        let mut breakers = Breakers::default();
+        for second in 100..103 {
+            breakers.absorb(1, second, &pair(1, 0, 0));
+            breakers.close(second + 1, second + 86_400);
+        }
+        let seconds: Vec<u64> = breakers
+            .bad_cells(103 + 86_400)
+            .map(|cell| cell.second)
+            .collect();
+        assert_eq!(seconds, [100, 101, 102]);
+    }
+
+    #[test]
+    fn one_of_many_is_not_taken_for_the_only_one_after_a_restart() {
+        let mut before = Breakers::default();
+        for source in 0..3 {
+            before.absorb(source, 100, &pair(0, 0, 0));
+        }
+        assert!(!before.close(101, 102));
+        let (cells, lately) = before.to_stored();
+        let mut after = Breakers::default();
+        after.restore(&cells, lately);
+        after.absorb(0, 105, &pair(1, 0, 0));
+        assert!(!after.close(106, 107), "one of three");
+        after.absorb(0, 110, &pair(1, 0, 0));
+        assert!(after.close(111, 112), "the others are gone");
+    }
+
+    #[test]
+    fn a_restart_forgets_no_bad_cell() {
+        let mut before = Breakers::default();
+        before.absorb(1, 100, &pair(1, 2, 0));
+        before.close(101, 102);
+        let mut after = Breakers::default();
+        let (cells, lately) = before.to_stored();
+        after.restore(&cells, lately);
+        assert!(after.bad_cells(110).eq(before.bad_cells(110)));
+        assert_eq!(after.bad_cells(110).count(), 1);
     }
 }

@@ -1,6 +1,6 @@
 //! Cells of one rollout: summed over sidecars, closed, joined into slices.
 
-use super::counts::{Counts, sketch_to_wire};
+use super::counts::{Counts, CountsError, sketch_to_wire};
 use serinus_proto::{stored::v1 as stored, v1};
 use std::collections::BTreeMap;
 
@@ -142,7 +142,10 @@ impl Cells {
     /// Takes back what [`Cells::pending`] gave. Cells of unknown epochs are opened as ended at `now_ms`.
     pub fn restore(&mut self, cells: &[stored::PendingCell], now_ms: u64) {
         for cell in cells {
-            let pair = self.pair(&cell.variants).unwrap_or_default();
+            // What cannot be read was not written by us; nothing is guessed for it.
+            let pair = self
+                .sum(&cell.variants, Counts::from_disk)
+                .unwrap_or_default();
             let current = self.current;
             let epoch = self.epochs.entry(cell.epoch).or_default();
             if cell.epoch < current {
@@ -152,19 +155,29 @@ impl Cells {
         }
     }
 
-    /// The counts of the two compared variants; `None` if any of the counts cannot be true.
-    #[must_use]
-    pub fn pair(&self, variants: &[v1::VariantCell]) -> Option<Pair> {
+    /// The counts of the two compared variants in a report.
+    ///
+    /// # Errors
+    /// If any of the counts cannot be true.
+    pub fn pair(&self, variants: &[v1::VariantCell]) -> Result<Pair, CountsError> {
+        self.sum(variants, Counts::from_wire)
+    }
+
+    fn sum(
+        &self,
+        variants: &[v1::VariantCell],
+        counts: impl Fn(&v1::VariantCell) -> Result<Counts, CountsError>,
+    ) -> Result<Pair, CountsError> {
         let mut pair = Pair::default();
         for variant in variants {
-            let counts = Counts::from_wire(variant).ok()?;
+            let counts = counts(variant)?;
             if variant.variant == self.canary {
                 pair.canary.merge(&counts);
             } else if variant.variant == self.stable {
                 pair.stable.merge(&counts);
             }
         }
-        Some(pair)
+        Ok(pair)
     }
 }
 
@@ -199,6 +212,10 @@ impl Epoch {
         }
         if before != u64::MAX {
             self.closed_before = self.closed_before.max(before);
+            // Nothing that finished: it adds nothing to any slice, and would wait here for ever.
+            let closed = self.closed_before;
+            self.open
+                .retain(|&second, pair| second >= closed || pair.requests() > 0);
         }
         runs
     }
@@ -221,6 +238,8 @@ impl Run {
             // The wall time that the run spans.
             seconds: (self.last - self.first + 1) as f64,
             breaker: None,
+            // What the rollout was doing is its caller's to know.
+            warm: false,
         }
     }
 }

@@ -5,8 +5,9 @@ use serinus_common::sketch::{self, Sketch};
 use serinus_proto::v1;
 use thiserror::Error;
 
-/// Counters are kept below 2^53, so that they stay exact as floating-point numbers.
-const LIMIT: u64 = 1 << 53;
+/// What one sidecar counts in one cell stays below this, even where a long outage made one cell of hours. Sums of such
+/// counts over all sidecars and seconds stay exact as floating-point numbers, and far from overflow.
+const LIMIT: u64 = 1 << 32;
 
 /// Summed counts of one variant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,7 +39,7 @@ pub struct Counts {
 /// Why counts cannot be true.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum CountsError {
-    /// A counter is at or above 2^53.
+    /// A counter is at or above 2^32.
     #[error("a counter of {0} is too large to be true")]
     TooLarge(String),
     /// The sketch has another number of buckets and counts, or an index out of range.
@@ -50,13 +51,28 @@ pub enum CountsError {
 }
 
 impl Counts {
-    /// From the wire.
+    /// From a report.
     ///
     /// # Errors
-    /// If the counts contradict themselves.
+    /// If the counts contradict themselves, or cannot be those of one sidecar.
     pub fn from_wire(cell: &v1::VariantCell) -> Result<Self, CountsError> {
-        let name = || cell.variant.clone();
-        let counts = Self {
+        let counts = Self::from_disk(cell)?;
+        if counts.largest() >= LIMIT {
+            return Err(CountsError::TooLarge(cell.variant.clone()));
+        }
+        if counts.latency.total() > counts.requests() {
+            return Err(CountsError::Surplus(cell.variant.clone()));
+        }
+        Ok(counts)
+    }
+
+    /// From what [`Counts::to_wire`] gave: sums of checked counts, of any size.
+    ///
+    /// # Errors
+    /// If the sketch is malformed.
+    pub fn from_disk(cell: &v1::VariantCell) -> Result<Self, CountsError> {
+        let latency = sketch_from_wire(cell.latency.as_ref());
+        Ok(Self {
             classes: [
                 cell.ok,
                 cell.client,
@@ -66,8 +82,7 @@ impl Counts {
                 cell.connect,
                 cell.cancelled,
             ],
-            latency: sketch_from_wire(cell.latency.as_ref())
-                .ok_or_else(|| CountsError::Sketch(name()))?,
+            latency: latency.ok_or_else(|| CountsError::Sketch(cell.variant.clone()))?,
             assigned: cell.assigned,
             rescued: cell.rescued,
             user_errors: cell.user_errors,
@@ -77,19 +92,22 @@ impl Counts {
             diverted: cell.diverted,
             overrides: cell.overrides,
             unkeyed: cell.unkeyed,
-        };
-        let largest = counts
-            .classes
-            .iter()
-            .chain([&counts.assigned, &counts.rescued, &counts.user_errors])
-            .max();
-        if largest.is_some_and(|&n| n >= LIMIT) || counts.latency.iter().any(|(_, n)| n >= LIMIT) {
-            return Err(CountsError::TooLarge(name()));
-        }
-        if counts.latency.total() > counts.requests() {
-            return Err(CountsError::Surplus(name()));
-        }
-        Ok(counts)
+        })
+    }
+
+    /// The largest counter; bytes are another matter.
+    fn largest(&self) -> u64 {
+        let others = [
+            self.assigned,
+            self.rescued,
+            self.user_errors,
+            self.diverted,
+            self.overrides,
+            self.unkeyed,
+        ];
+        let latencies = self.latency.iter().map(|(_, n)| n);
+        let all = self.classes.into_iter().chain(others).chain(latencies);
+        all.max().unwrap_or(0)
     }
 
     /// For the wire and the disk.
@@ -217,12 +235,26 @@ mod tests {
 
     #[test]
     fn impossible_counts_are_refused() {
-        let mut huge = cell(0, 0, &[]);
-        huge.ok = 1 << 53;
-        assert_eq!(
-            Counts::from_wire(&huge),
-            Err(CountsError::TooLarge("v2".into()))
-        );
+        let fields: [fn(&mut v1::VariantCell) -> &mut u64; 8] = [
+            |cell| &mut cell.ok,
+            |cell| &mut cell.cancelled,
+            |cell| &mut cell.assigned,
+            |cell| &mut cell.rescued,
+            |cell| &mut cell.user_errors,
+            |cell| &mut cell.diverted,
+            |cell| &mut cell.overrides,
+            |cell| &mut cell.unkeyed,
+        ];
+        for field in fields {
+            for n in [1 << 32, u64::MAX] {
+                let mut huge = cell(0, 0, &[]);
+                *field(&mut huge) = n;
+                assert_eq!(
+                    Counts::from_wire(&huge),
+                    Err(CountsError::TooLarge("v2".into()))
+                );
+            }
+        }
         assert_eq!(
             Counts::from_wire(&cell(0, 0, &[5])),
             Err(CountsError::Surplus("v2".into()))

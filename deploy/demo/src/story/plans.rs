@@ -17,7 +17,7 @@ pub(super) fn plan(stable: (&str, &str), canary: (&str, &str)) -> String {
          bake: {{duration: 5s}}\n\
          guardrails:\n\
          \x20 - {{metric: error_rate, margin: 0.0025}}\n\
-         \x20 - {{metric: latency, ratio: 2, slack: 20ms}}\n\
+         \x20 - {{metric: latency, quantiles: [0.5, 0.95], ratio: 2, slack: 20ms}}\n\
          \x20 - {{metric: accuracy, margin: 0.02, label_window: 5s}}\n"
     )
 }

@@ -14,7 +14,7 @@ use tonic::transport::Channel;
 use uuid::Uuid;
 
 /// Neither rollout may take longer.
-const LIMIT: Duration = Duration::from_secs(75);
+const LIMIT: Duration = Duration::from_secs(90);
 /// The traffic ends by itself after this.
 const TRAFFIC: Duration = Duration::from_secs(300);
 /// How long a rate is tried before the story begins.

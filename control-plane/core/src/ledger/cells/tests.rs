@@ -64,6 +64,28 @@ fn an_ended_epoch_keeps_slow_failures_and_then_is_over() {
 }
 
 #[test]
+fn seconds_in_which_nothing_finished_do_not_pile_up() {
+    let mut cells = cells();
+    let mut cancelled = Pair::default();
+    cancelled.canary.classes[Class::Cancelled as usize] = 3;
+    for second in 10..10_000 {
+        cells.absorb(1, second, &cancelled);
+        assert!(cells.close(second, 0, 1000).is_empty());
+        assert!(cells.pending().len() <= 1);
+    }
+}
+
+#[test]
+fn sums_above_the_limit_of_a_report_come_back_from_disk() {
+    let mut before = cells();
+    before.absorb(1, 10, &pair(1 << 31, 1 << 31));
+    before.absorb(1, 10, &pair(1 << 31, 1 << 31));
+    let mut after = cells();
+    after.restore(&before.pending(), 0);
+    assert_eq!(after.pending(), before.pending());
+}
+
+#[test]
 fn what_is_pending_can_be_restored() {
     let mut before = cells();
     before.absorb(1, 10, &pair(1, 2));

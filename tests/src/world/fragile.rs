@@ -1,0 +1,125 @@
+//! A store that fails when it is told to.
+
+use serinus_control_plane::store::memory::{Disk, MemoryStore};
+use serinus_control_plane::store::{Batch, Loaded, Store, StoreError};
+use serinus_proto::{stored::v1 as stored, v1};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+/// What the next commit does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fault {
+    /// What it should.
+    #[default]
+    None,
+    /// It writes nothing and fails, as after a crash before the write.
+    Before,
+    /// It writes everything and fails, as after a crash before the answer.
+    After,
+}
+
+/// A store in memory with faults.
+#[derive(Debug)]
+pub struct Fragile {
+    inner: MemoryStore,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    fault: Fault,
+    /// Commits wait, as on a disk that hangs.
+    hangs: bool,
+    /// Commits that are waiting.
+    waiting: usize,
+}
+
+impl Fragile {
+    /// Over a disk that outlives it.
+    #[must_use]
+    pub fn open(disk: Disk) -> Self {
+        Self {
+            inner: MemoryStore::open(disk),
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        }
+    }
+
+    /// The next commit has this fault.
+    pub fn fail(&self, fault: Fault) {
+        self.state().fault = fault;
+    }
+
+    /// From now on commits wait, or do not any more.
+    pub fn hang(&self, hangs: bool) {
+        self.state().hangs = hangs;
+        self.changed.notify_all();
+    }
+
+    /// Waits until a commit hangs.
+    pub fn wait_for_hanging(&self) {
+        let mut state = self.state();
+        while state.waiting == 0 {
+            state = self
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Store for Fragile {
+    fn load(&self) -> Result<Loaded, StoreError> {
+        self.inner.load()
+    }
+
+    fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
+        let mut state = self.state();
+        state.waiting += 1;
+        self.changed.notify_all();
+        while state.hangs {
+            state = self
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        state.waiting -= 1;
+        let fault = std::mem::take(&mut state.fault);
+        drop(state);
+        if fault != Fault::Before {
+            self.inner.commit(batch)?;
+        }
+        match fault {
+            Fault::None => Ok(()),
+            fault => Err(StoreError::Fatal(format!("told to fail: {fault:?}"))),
+        }
+    }
+
+    fn events(&self, after_revision: u64, limit: usize) -> Result<Vec<v1::Event>, StoreError> {
+        self.inner.events(after_revision, limit)
+    }
+
+    fn slices(&self, rollout: &str) -> Result<Vec<(u64, stored::Slice)>, StoreError> {
+        self.inner.slices(rollout)
+    }
+
+    fn label_slices(&self, rollout: &str) -> Result<Vec<(u64, stored::LabelSlice)>, StoreError> {
+        self.inner.label_slices(rollout)
+    }
+
+    fn seen(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.inner.seen(key)
+    }
+
+    fn oldest_revision(&self) -> Result<u64, StoreError> {
+        self.inner.oldest_revision()
+    }
+
+    fn last_revision(&self) -> u64 {
+        self.inner.last_revision()
+    }
+}
