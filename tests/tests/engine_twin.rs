@@ -166,7 +166,9 @@ async fn twins(seed: u64) -> Result<v1::State> {
 async fn a_twin_that_crashes_ends_the_same() -> Result<()> {
     let mut states = std::collections::BTreeMap::new();
     for seed in 1..=16 {
-        let state = twins(seed).await.with_context(|| format!("seed {seed}"))?;
+        let state = Box::pin(twins(seed))
+            .await
+            .with_context(|| format!("seed {seed}"))?;
         *states.entry(state.as_str_name()).or_insert(0) += 1;
     }
     println!("{states:?}");

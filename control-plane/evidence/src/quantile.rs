@@ -114,7 +114,11 @@ impl QuantileMonitor {
     fn learn_noise(&mut self, tails: LatencyTails<'_>, threshold: Threshold, allowed: SlowDown) {
         let shift = allowed.rollback_shift(threshold.bucket) as isize;
         let mut phi: f64 = 1.0;
-        for (dispersion, at) in self.alike.iter_mut().zip([threshold, threshold.shifted(shift)]) {
+        for (dispersion, at) in self
+            .alike
+            .iter_mut()
+            .zip([threshold, threshold.shifted(shift)])
+        {
             dispersion.fold(Sums {
                 canary: tails.canary.sum(at),
                 stable: tails.stable.sum(at),

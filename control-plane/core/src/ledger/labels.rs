@@ -269,7 +269,7 @@ impl Epoch {
             }
             let cell = entry.remove();
             self.sealed_before = start + cell_s;
-            let run = self.run.get_or_insert(Run {
+            let run = self.run.get_or_insert_with(|| Run {
                 first: start,
                 end: start,
                 sum: Cell::default(),
