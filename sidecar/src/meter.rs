@@ -82,6 +82,13 @@ impl Meters {
         epochs.retain(|epoch| Rc::strong_count(epoch) > 1 || !epoch.is_settled());
         keys
     }
+
+    /// The same of epochs that are young: in a rollout that is stopped within seconds, whom it met must be known.
+    pub(crate) fn young_keys(&self) -> Vec<v1::KeyStatistics> {
+        let epochs = self.epochs.borrow();
+        let young = epochs.iter().filter(|epoch| epoch.grow_older());
+        young.flat_map(|epoch| epoch.changed_keys()).collect()
+    }
 }
 
 #[cfg(test)]

@@ -21,6 +21,8 @@ pub(crate) struct Epoch {
     epoch: u64,
     variants: Vec<(String, RefCell<Live>)>,
     touched: Cell<bool>,
+    /// Seconds, up to the end of its youth.
+    age: Cell<u32>,
 }
 
 /// What is being counted of one variant in the open second, and what is known of its keys.
@@ -31,6 +33,9 @@ pub(crate) struct Live {
     in_flight: u64,
     keys: Option<Box<Keys>>,
 }
+
+/// How long whom an epoch's variants met is told every second.
+const YOUNG_S: u32 = 30;
 
 #[derive(Debug)]
 struct Keys {
@@ -56,7 +61,15 @@ impl Epoch {
                 .map(|variant| (variant.name.clone(), RefCell::new(live())))
                 .collect(),
             touched: Cell::new(true),
+            age: Cell::new(0),
         }
+    }
+
+    /// Once a second; whether the epoch is still young.
+    pub(super) fn grow_older(&self) -> bool {
+        let age = self.age.get();
+        self.age.set(age.saturating_add(1));
+        age < YOUNG_S
     }
 
     pub(super) fn is_of(&self, route: &Route) -> bool {

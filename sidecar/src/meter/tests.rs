@@ -121,6 +121,19 @@ fn keys_are_cumulative_and_sent_when_they_changed() {
 }
 
 #[test]
+fn whom_a_young_epoch_met_is_told_every_second() {
+    let meters = Meters::new(7);
+    let epoch = meters.epoch(&route(ROLLOUT, 1));
+    let mut told = 0;
+    for second in 0..60 {
+        epoch.count(1, |live| live.assigned(user(second)));
+        told += meters.young_keys().len();
+    }
+    assert_eq!(told, 30);
+    assert_eq!(meters.keys().len(), 1, "the rest follows with everybody's");
+}
+
+#[test]
 fn the_gauge_of_requests_in_flight_returns_to_zero() {
     let meters = Meters::new(7);
     let epoch = meters.epoch(&route(ROLLOUT, 1));

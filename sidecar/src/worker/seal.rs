@@ -9,7 +9,7 @@ use tokio::sync::mpsc::UnboundedSender;
 /// After the second has turned, so that a slightly early timer does not wake for nothing.
 const AFTER_MS: u64 = 3;
 
-/// Key statistics are sent every so many seconds.
+/// Key statistics are sent every so many seconds, those of young epochs every second.
 const KEYS_EVERY: u64 = 10;
 
 /// Seals for ever.
@@ -32,7 +32,11 @@ impl Worker {
         let (finished_before, cells, portions) = self.meters.take();
         self.shared.absorb(self.index, portions);
         let due = last || finished_before.is_multiple_of(KEYS_EVERY);
-        let keys = if due { self.meters.keys() } else { Vec::new() };
+        let keys = if due {
+            self.meters.keys()
+        } else {
+            self.meters.young_keys()
+        };
         // Without a receiver nobody wants the counts.
         let _ = sealed.send(Sealed {
             worker: self.index,
