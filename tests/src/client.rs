@@ -24,6 +24,19 @@ pub fn request_id() -> String {
     )
 }
 
+/// A command that carries nothing but itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// Stop the ramp.
+    Pause,
+    /// Go on.
+    Resume,
+    /// Let the step be left.
+    Approve,
+    /// To stable.
+    Rollback,
+}
+
 /// A connection that is made anew when the control plane comes back.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -107,6 +120,46 @@ impl Client {
             reason: reason.to_owned(),
             validate_only: false,
         })
+    }
+
+    /// Sends a command at the present revision, again with a newer one if the rollout changed meanwhile: a guarded
+    /// rollout writes events of its own. Returns the command that was done, and its answer.
+    ///
+    /// # Errors
+    /// If it is refused for another reason.
+    pub async fn command(
+        &self,
+        verb: Verb,
+        rollout: &str,
+        reason: &str,
+    ) -> Result<(v1::CommandRequest, v1::Rollout)> {
+        loop {
+            let request = self.ask(rollout, reason).await?;
+            match self.send(verb, request.clone()).await {
+                Ok(rollout) => return Ok((request, rollout)),
+                Err(status) if status.code() == tonic::Code::Aborted => {}
+                Err(status) => return Err(status.into()),
+            }
+        }
+    }
+
+    /// Sends a command as it is.
+    ///
+    /// # Errors
+    /// If it is refused, or nobody answers.
+    pub async fn send(
+        &self,
+        verb: Verb,
+        request: v1::CommandRequest,
+    ) -> Result<v1::Rollout, tonic::Status> {
+        let mut rollouts = self.rollouts();
+        let answer = match verb {
+            Verb::Pause => rollouts.pause(request).await,
+            Verb::Resume => rollouts.resume(request).await,
+            Verb::Approve => rollouts.approve(request).await,
+            Verb::Rollback => rollouts.rollback(request).await,
+        };
+        answer.map(tonic::Response::into_inner)
     }
 
     /// Waits until a rollout is as `wanted` says. An outage meanwhile is waited out.

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use serinus_proto::v1::{self, Cause, State};
-use serinus_tests::client::request_id;
+use serinus_tests::client::{Verb, request_id};
 use serinus_tests::cluster::{Cluster, MODEL};
 use serinus_tests::load::Load;
 use std::time::Duration;
@@ -101,17 +101,18 @@ async fn a_split_set_by_hand_is_in_force_and_pauses() -> Result<()> {
     let refused = client.rollouts().set_split(request.clone()).await;
     assert!(refused.is_err());
     request.force = true;
-    request.request_id = request_id();
-    request.expected_revision = client.get(MODEL).await?.revision;
-    client.rollouts().set_split(request).await?;
+    loop {
+        request.request_id = request_id();
+        request.expected_revision = client.get(MODEL).await?.revision;
+        match client.rollouts().set_split(request.clone()).await {
+            Err(status) if status.code() == tonic::Code::Aborted => {}
+            done => break drop(done?),
+        }
+    }
     client
         .until(MODEL, "forty percent", SECONDS_60, near(0.4))
         .await?;
-    let resumed = client
-        .rollouts()
-        .resume(client.ask(MODEL, "go on").await?)
-        .await?
-        .into_inner();
+    let resumed = client.command(Verb::Resume, MODEL, "go on").await?.1;
     assert_eq!((resumed.state(), resumed.step), (State::Running, 1));
     client
         .until(MODEL, "the second step", SECONDS_60, near(0.5))
@@ -131,44 +132,28 @@ async fn people_can_pause_resume_approve_and_abort() -> Result<()> {
     );
     client.apply(&cluster.plan(&gated)?).await?;
     let (traffic, _) = cluster.load(&Load::default())?;
-    let paused = client
-        .rollouts()
-        .pause(client.ask(MODEL, "lunch").await?)
-        .await?
-        .into_inner();
+    let paused = client.command(Verb::Pause, MODEL, "lunch").await?.1;
     assert_eq!(paused.state(), State::Paused);
-    let resumed = client
-        .rollouts()
-        .resume(client.ask(MODEL, "back").await?)
-        .await?
-        .into_inner();
+    let resumed = client.command(Verb::Resume, MODEL, "back").await?.1;
     assert_eq!(resumed.state(), State::Running);
     client
         .until(MODEL, "it asks for approval", SECONDS_60, |r| {
             r.approval_deadline.is_some()
         })
         .await?;
-    client
-        .rollouts()
-        .approve(client.ask(MODEL, "looks good").await?)
-        .await?;
+    client.command(Verb::Approve, MODEL, "looks good").await?;
     client
         .until(MODEL, "the second step", SECONDS_60, |r| r.step == 1)
         .await?;
     let aborted = client
-        .rollouts()
-        .rollback(client.ask(MODEL, "changed my mind").await?)
+        .command(Verb::Rollback, MODEL, "changed my mind")
         .await?
-        .into_inner();
+        .1;
     assert_eq!(
         (aborted.state(), aborted.cause()),
         (State::RolledBack, Cause::Operator)
     );
-    let again = client
-        .rollouts()
-        .rollback(client.ask(MODEL, "again").await?)
-        .await?
-        .into_inner();
+    let again = client.command(Verb::Rollback, MODEL, "again").await?.1;
     assert_eq!(
         (again.state(), again.revision),
         (State::RolledBack, aborted.revision)
@@ -213,11 +198,7 @@ async fn every_state_can_be_aborted() -> Result<()> {
             .until(&id, &what, SECONDS_60, |r| r.state() == state)
             .await
             .with_context(|| what.clone())?;
-        let aborted = client
-            .rollouts()
-            .rollback(client.ask(&id, "abort").await?)
-            .await?
-            .into_inner();
+        let aborted = client.command(Verb::Rollback, &id, "abort").await?.1;
         assert_eq!(
             (aborted.state(), aborted.cause()),
             (State::RolledBack, Cause::Operator),
@@ -225,12 +206,8 @@ async fn every_state_can_be_aborted() -> Result<()> {
         );
     }
     let id = client.apply(&cluster.plan(SLOW)?).await?.id;
-    client.rollouts().pause(client.ask(&id, "").await?).await?;
-    let aborted = client
-        .rollouts()
-        .rollback(client.ask(&id, "abort").await?)
-        .await?
-        .into_inner();
+    client.command(Verb::Pause, &id, "").await?;
+    let aborted = client.command(Verb::Rollback, &id, "abort").await?.1;
     assert_eq!(aborted.state(), State::RolledBack);
     assert_eq!(traffic.stop().await.errors, 0);
     Ok(())
