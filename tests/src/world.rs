@@ -105,8 +105,21 @@ impl World {
     /// # Errors
     /// If the engine stopped.
     pub async fn with<T>(&mut self, ask: impl Future<Output = T>) -> Result<T> {
+        self.ask(ask, |_| false).await
+    }
+
+    /// The same for a question whose answer is a promise: there must be none if the engine stopped.
+    async fn ask<T>(
+        &mut self,
+        ask: impl Future<Output = T>,
+        is_answer: impl Fn(&T) -> bool,
+    ) -> Result<T> {
         let mut engine = self.engine.take().context("the engine has stopped")?;
         let (answer, turned) = tokio::join!(ask, engine.turn_at(self.now_ms));
+        assert!(
+            turned.is_ok() || !is_answer(&answer),
+            "answered before it was on disk"
+        );
         turned?;
         self.engine = Some(engine);
         Ok(answer)
@@ -126,8 +139,11 @@ impl World {
     /// If the engine stopped; the inner one if it refused.
     pub async fn command(&mut self, command: Command) -> Result<Result<v1::Rollout, CommandError>> {
         let handle = self.handle.clone();
-        self.with(async move { handle.command("operator", command).await })
-            .await
+        let command = async move { handle.command("operator", command).await };
+        self.ask(command, |answer| {
+            !matches!(answer, Err(CommandError::Stopping))
+        })
+        .await
     }
 
     /// Applies a plan.
@@ -186,7 +202,7 @@ impl World {
         let hello = self.sidecars[number].hello(&self.model);
         let handle = self.handle.clone();
         let session = self
-            .with(async move { handle.attach(hello).await })
+            .ask(async move { handle.attach(hello).await }, Option::is_some)
             .await?
             .context("stopping")?;
         let of = &mut self.sidecars[number];
@@ -357,7 +373,7 @@ impl World {
     ) -> Result<v1::ReportAck> {
         let handle = self.handle.clone();
         let ack = self
-            .with(async move { handle.report(report).await })
+            .ask(async move { handle.report(report).await }, Option::is_some)
             .await?
             .context("stopping")?;
         self.sidecars[number]
@@ -380,7 +396,8 @@ impl World {
     /// If the engine stopped.
     pub async fn send_labels(&mut self, items: Vec<v1::Outcome>) -> Result<Vec<v1::OutcomeStatus>> {
         let handle = self.handle.clone();
-        self.with(async move { handle.record_outcomes(items).await })
+        let recorded = async move { handle.record_outcomes(items).await };
+        self.ask(recorded, Option::is_some)
             .await?
             .context("stopping")
     }

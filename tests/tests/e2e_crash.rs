@@ -32,7 +32,7 @@ async fn the_control_plane_can_be_killed_at_any_time() -> Result<()> {
     let mut cluster = Cluster::start(3).await?;
     let client = cluster.client()?;
     let id = client.apply(&cluster.plan(PLAN)?).await?.id;
-    let duration = Duration::from_secs(60 + u64::from(kills()) * 12);
+    let duration = Duration::from_secs(60 + u64::from(kills()) * 40);
     let (traffic, moves) = cluster.load(&Load {
         duration,
         ..Load::default()

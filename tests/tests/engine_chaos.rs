@@ -190,10 +190,23 @@ impl Chaos {
             Err(error) if self.world.is_up() => Err(error),
             Err(_) => {
                 self.note("failed commit");
+                self.nothing_was_shown_too_early()?;
                 self.restart().await?;
                 Ok(None)
             }
         }
+    }
+
+    /// What the engine that has just ended let be seen is on disk.
+    fn nothing_was_shown_too_early(&self) -> Result<()> {
+        let on_disk = self.world.store.last_revision();
+        let views = self.world.handle.views();
+        let rollouts = views.rollouts.values().map(|rollout| rollout.revision);
+        let models = views.models.values().map(|model| model.revision);
+        let told = *self.world.handle.watch_revision().borrow();
+        let shown = rollouts.chain(models).chain([told]).max();
+        ensure!(shown <= Some(on_disk), "{shown:?} of {on_disk}");
+        Ok(())
     }
 
     async fn restart(&mut self) -> Result<()> {
@@ -235,6 +248,7 @@ impl Chaos {
         if let Ok(ack) = &sent {
             ensure!(ack.committed_seq == stored, "{ack:?}, {stored} on disk");
             ensure!(!ack.resend || report.seq > stored, "{ack:?}");
+            self.oracle.forgotten(&report, ack.committed_seq)?;
         }
         self.survive(sent).await?;
         self.oracle.follow(&self.world)

@@ -96,8 +96,17 @@ impl Oracle {
         Ok(())
     }
 
-    /// A rollout that has ended rolled back has no canary at any sidecar that obeys.
+    /// Sidecars hold only what is on disk, and one that has got everything serves no canary of a rollout that has ended
+    /// rolled back.
     fn served(&self, world: &World) -> Result<()> {
+        for held in world.sidecars.iter().filter_map(super::Sidecar::held) {
+            let revision = held.fence.unwrap_or_default().revision;
+            ensure!(
+                revision <= self.last_revision,
+                "{revision} is served, {} on disk",
+                self.last_revision
+            );
+        }
         let up_to_date = world.sidecars.iter().filter(|sidecar| {
             let session = sidecar.session.as_ref();
             let table = session.map(|session| session.assignments.borrow().clone());
@@ -142,6 +151,18 @@ impl Oracle {
                 add(&mut between.most, n);
             }
         }
+    }
+
+    /// A sidecar was told to forget its reports up to a number.
+    ///
+    /// # Errors
+    /// If one of them is not on disk.
+    pub fn forgotten(&self, report: &v1::ReportRequest, committed_seq: u64) -> Result<()> {
+        for seq in 1..=committed_seq {
+            let name = (report.sidecar.clone(), report.incarnation, seq);
+            ensure!(self.counted.contains(&name), "{name:?} is lost");
+        }
+        Ok(())
     }
 
     /// A label was answered.
