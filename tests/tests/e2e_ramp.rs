@@ -16,7 +16,7 @@ steps:
 bake: {duration: 2s}
 guardrails:
   - {metric: error_rate, margin: 0.02}
-  - {metric: latency, ratio: 3, slack: 50ms}
+  - {metric: latency, quantiles: [0.5], ratio: 3, slack: 50ms}
 ";
 /// Stays on its first step.
 const SLOW: &str = "

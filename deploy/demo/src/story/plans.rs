@@ -3,7 +3,8 @@
 /// The model's name.
 pub(super) const MODEL: &str = "digits";
 
-/// From the small forest to the better one, or from the better one to the tree.
+/// From the small forest to the better one, or from the better one to the tree. Only the median latency is judged: ten
+/// processes share this machine, and the tails tell more of its scheduler than of the models.
 pub(super) fn plan(stable: (&str, &str), canary: (&str, &str)) -> String {
     let ((stable, stable_at), (canary, canary_at)) = (stable, canary);
     format!(
@@ -17,7 +18,7 @@ pub(super) fn plan(stable: (&str, &str), canary: (&str, &str)) -> String {
          bake: {{duration: 5s}}\n\
          guardrails:\n\
          \x20 - {{metric: error_rate, margin: 0.0025}}\n\
-         \x20 - {{metric: latency, quantiles: [0.5, 0.95], ratio: 2, slack: 20ms}}\n\
+         \x20 - {{metric: latency, quantiles: [0.5], ratio: 2, slack: 20ms}}\n\
          \x20 - {{metric: accuracy, margin: 0.02, label_window: 5s}}\n"
     )
 }
