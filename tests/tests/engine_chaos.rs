@@ -227,7 +227,7 @@ impl Chaos {
         match self.random.random_range(0..12) {
             0 => queue.clear(),
             1 => queue.extend(queue.clone()),
-            2 if queue.len() > 1 && queue[0].seq > 1 => queue.swap(0, 1),
+            2 if queue.len() > 1 => queue.swap(0, 1),
             3 => queue.truncate(1),
             _ => {}
         }

@@ -379,6 +379,30 @@ async fn what_comes_for_an_epoch_that_ended_long_ago_is_late_after_a_restart_too
 }
 
 #[tokio::test]
+async fn what_comes_before_the_first_report_is_asked_for() -> Result<()> {
+    let mut world = world(17).await?;
+    world.apply(PLAN).await?;
+    world.push().await?;
+    world.traffic();
+    world.traffic();
+    let [first, second] = &world.sidecars[0].unacknowledged.clone()[..] else {
+        anyhow::bail!("two reports");
+    };
+    let ack = world.send(0, second.clone()).await?;
+    assert_eq!(
+        (ack.committed_seq, ack.resend, ack.resend_after),
+        (0, true, 0)
+    );
+    for report in [first, second] {
+        assert_eq!(
+            world.send(0, report.clone()).await?.committed_seq,
+            report.seq
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn two_sidecars_may_draw_the_same_incarnation() -> Result<()> {
     let mut world = World::new(Disk::default(), "digits", 0, 10).await?;
     let mut issuers = Vec::new();

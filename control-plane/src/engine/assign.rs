@@ -3,14 +3,12 @@
 use super::book::{Book, Model};
 use super::evidence::outcome_name;
 use super::fleet::fence_to_wire;
-use super::handle::Assignments;
 use prost::Message as _;
 use serinus_common::digest::digest;
 use serinus_common::fence::Fence;
 use serinus_core::plan::view;
 use serinus_core::rollout::Rollout;
 use serinus_proto::v1;
-use std::sync::Arc;
 use std::time::Duration;
 use v1::assignment::OnExpiry;
 
@@ -21,20 +19,15 @@ const GRACE: Duration = Duration::from_secs(15 * 60);
 /// Above this share an expired lease keeps the split: a fleet-wide jump to a stable that was scaled down is worse.
 const REVERT_UP_TO: f64 = 0.25;
 
-/// The assignment of every model.
-pub(super) fn all(book: &Book, generation: u64, term: u64) -> Assignments {
-    let mut assignments = Assignments::default();
-    for (name, model) in &book.models {
-        let fence = Fence {
-            generation,
-            term,
-            revision: model.assigned_at,
-        };
-        assignments
-            .by_model
-            .insert(name.clone(), Arc::new(one(book, name, model, fence)));
-    }
-    assignments
+/// The assignment of a model.
+pub(super) fn of(book: &Book, name: &str, generation: u64, term: u64) -> Option<v1::Assignment> {
+    let model = book.models.get(name)?;
+    let fence = Fence {
+        generation,
+        term,
+        revision: model.assigned_at,
+    };
+    Some(one(book, name, model, fence))
 }
 
 fn one(book: &Book, name: &str, model: &Model, fence: Fence) -> v1::Assignment {

@@ -422,28 +422,24 @@ fn event(id: &str, model: &str, cause: &Cause, now_ms: u64, kind: Kind) -> v1::E
     }
 }
 
-/// What a stable variant needs to be routed to.
+/// What a stable variant needs to be routed to: what a plan that names it would need, and an address.
 fn check_stable(model: &str, stable: &v1::Variant) -> Vec<v1::Violation> {
-    let mut violations = Vec::new();
-    let mut say = |path: &str, message: &str| {
-        violations.push(v1::Violation {
-            path: path.to_owned(),
-            message: message.to_owned(),
-        });
+    let plan = v1::Plan {
+        model: model.to_owned(),
+        stable: Some(stable.clone()),
+        ..v1::Plan::default()
     };
-    if model.is_empty() {
-        say("model", "is required, e.g. recommender");
-    }
-    if stable.name.is_empty() {
-        say("stable.name", "is required, e.g. v1");
-    }
-    let is_address =
-        |endpoint: &String| endpoint.starts_with("http://") || endpoint.starts_with("https://");
-    if stable.endpoints.is_empty() || !stable.endpoints.iter().all(is_address) {
-        say(
-            "stable.endpoints",
-            "needs at least one address, e.g. http://127.0.0.1:9001",
-        );
+    let violations = plan::complete(plan, None).err().unwrap_or_default();
+    let of_these = |path: &str| path == "model" || path.starts_with("stable");
+    let mut violations: Vec<v1::Violation> = violations
+        .into_iter()
+        .filter(|violation| of_these(&violation.path))
+        .collect();
+    if stable.endpoints.is_empty() {
+        violations.push(v1::Violation {
+            path: "stable.endpoints".to_owned(),
+            message: "needs at least one address, e.g. http://127.0.0.1:9001".to_owned(),
+        });
     }
     violations
 }

@@ -69,8 +69,6 @@ impl Published {
 pub(super) struct Stale {
     pub(super) rollouts: BTreeSet<String>,
     models: BTreeSet<String>,
-    /// Only events change what sidecars should hold.
-    assignments: bool,
 }
 
 impl Stale {
@@ -80,7 +78,6 @@ impl Stale {
         Self {
             rollouts: rollouts.cloned().collect(),
             models: book.models.keys().cloned().collect(),
-            assignments: true,
         }
     }
 
@@ -91,7 +88,6 @@ impl Stale {
                 self.rollouts.insert(event.rollout.clone());
             }
             self.models.insert(event.model.clone());
-            self.assignments = true;
         }
         !records.is_empty()
     }
@@ -102,16 +98,7 @@ impl Engine {
     pub(super) fn publish(&mut self, now_ms: u64, thorough: bool) {
         let revision = self.stage.last_revision();
         let stale = std::mem::take(&mut self.stale);
-        if stale.assignments {
-            let assignments = assign::all(&self.book, self.generation, self.term);
-            self.published.assignments.send_if_modified(|held| {
-                let changed = held.by_model != assignments.by_model;
-                if changed {
-                    *held = Arc::new(assignments);
-                }
-                changed
-            });
-        }
+        self.assign(&stale.models);
         let views = Arc::new(self.views(&stale, now_ms, thorough));
         self.published.views.send_replace(views);
         self.published.revision.send_if_modified(|held| {
@@ -119,6 +106,28 @@ impl Engine {
             *held = revision;
             changed
         });
+    }
+
+    /// Only events change what sidecars should hold.
+    fn assign(&self, models: &BTreeSet<String>) {
+        let held = self.published.assignments.borrow().clone();
+        let mut assignments = Assignments::clone(&held);
+        let mut changed = false;
+        for name in models {
+            let Some(new) = assign::of(&self.book, name, self.generation, self.term) else {
+                continue;
+            };
+            let old = held.by_model.get(name);
+            if old.is_none_or(|old| **old != new) {
+                assignments.by_model.insert(name.clone(), Arc::new(new));
+                changed = true;
+            }
+        }
+        if changed {
+            self.published
+                .assignments
+                .send_replace(Arc::new(assignments));
+        }
     }
 
     fn views(&self, stale: &Stale, now_ms: u64, thorough: bool) -> Views {

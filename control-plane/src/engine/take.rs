@@ -129,6 +129,8 @@ impl Engine {
             }
             if hello.models.contains(&run.rollout.model) {
                 run.progress.connect(issuer.into());
+            } else {
+                run.progress.disconnect(issuer.into());
             }
         }
         self.compare_fences(hello);
@@ -321,8 +323,9 @@ impl Engine {
                 },
             );
         }
-        // What came before the first report that we see of an incarnation is not to be had any more.
-        if report.seq > taken + 1 && taken > 0 {
+        // Also before the first one that we see of an incarnation: a sidecar that cannot send what is missing, because
+        // an earlier history of ours had it, takes a new incarnation.
+        if report.seq > taken + 1 {
             let gap = v1::ReportAck {
                 committed_seq: taken,
                 resend_after: taken,
@@ -366,7 +369,8 @@ impl Engine {
             }
         }
         // A sidecar that sent nothing to a model says so by having finished the second.
-        if let Some(sidecar) = self.fleet.sidecars.get(&report.sidecar) {
+        if let Some(sidecar) = self.fleet.sidecars.get_mut(&report.sidecar) {
+            sidecar.last_seen_ms = now_ms;
             let models = sidecar.models.iter();
             let active = models.filter_map(|model| self.book.models.get(model)?.active.clone());
             about.extend(active);
