@@ -53,8 +53,8 @@ impl SlowDown {
 pub(crate) struct QuantileMonitor {
     quantile: f64,
     process: Process,
-    /// Of the same event in both variants, at the threshold and at the shifted one.
-    alike: [Dispersion; 2],
+    /// Of the same event in both variants: slower than the tolerance.
+    beyond: Dispersion,
     ratio: RatioInterval,
 }
 
@@ -73,7 +73,7 @@ impl QuantileMonitor {
         Self {
             quantile,
             process: Process::new(tolerances),
-            alike: [Dispersion::default(), Dispersion::default()],
+            beyond: Dispersion::default(),
             ratio,
         }
     }
@@ -108,25 +108,18 @@ impl QuantileMonitor {
         self.ratio.fold(threshold, canary, stable);
     }
 
-    /// A busy moment that makes both variants slower moves the two events of the comparison alike if the tolerance is
-    /// a ratio. A slack of many times the quantile is beyond reach of such moments, so that they would pass for noise
-    /// of the canary; the inflation is then at most that of equal events, where what is shared cancels.
+    /// If the tolerance is a ratio, a busy moment that slows both variants moves the two events of the comparison alike.
+    /// A slack of many times the quantile is beyond reach of such moments: they move stable's event alone, and would
+    /// pass for noise of the canary. The inflation is then at most that of the requests beyond the tolerance.
     fn learn_noise(&mut self, tails: LatencyTails<'_>, threshold: Threshold, allowed: SlowDown) {
         let shift = allowed.rollback_shift(threshold.bucket) as isize;
-        let mut phi: f64 = 1.0;
-        for (dispersion, at) in self
-            .alike
-            .iter_mut()
-            .zip([threshold, threshold.shifted(shift)])
-        {
-            dispersion.fold(Sums {
-                canary: tails.canary.sum(at),
-                stable: tails.stable.sum(at),
-            });
-            phi = phi.max(dispersion.phi());
-        }
+        let tolerated = threshold.shifted(shift);
+        self.beyond.fold(Sums {
+            canary: tails.canary.sum(tolerated),
+            stable: tails.stable.sum(tolerated),
+        });
         if allowed.has_slack() {
-            self.process.limit_phi(phi);
+            self.process.limit_phi(self.beyond.phi());
         }
     }
 
