@@ -46,6 +46,8 @@ pub struct World {
     disk: Disk,
     /// Virtual unix milliseconds.
     pub now_ms: u64,
+    /// When the engine took its last turn.
+    pub turned_ms: u64,
     /// The simulated sidecars.
     pub sidecars: Vec<Sidecar>,
     /// Requests per second, over all sidecars.
@@ -85,6 +87,7 @@ impl World {
             store,
             disk,
             now_ms: START_MS,
+            turned_ms: START_MS,
             sidecars: (0..sidecars).map(sidecar).collect(),
             rate: 500,
             stable: sane,
@@ -121,6 +124,7 @@ impl World {
             "answered before it was on disk"
         );
         turned?;
+        self.turned_ms = self.now_ms;
         self.engine = Some(engine);
         Ok(answer)
     }

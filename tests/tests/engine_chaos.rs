@@ -238,6 +238,8 @@ impl Chaos {
     }
 
     async fn report(&mut self, number: usize, report: v1::ReportRequest) -> Result<()> {
+        // What was decided by now changes what the report counts for.
+        self.oracle.follow(&self.world)?;
         let before = self.stored_seq(&report)?;
         let sent = self.world.send(number, report.clone()).await;
         // On disk is what counts, acknowledged or not.
@@ -518,6 +520,9 @@ async fn all(seeds: RangeInclusive<u64>) -> Result<BTreeMap<&'static str, u64>> 
 async fn whatever_happens_nothing_is_lost_and_nothing_counted_twice() -> Result<()> {
     let seen = all(seeds()?).await?;
     println!("{seen:#?}");
+    if std::env::var_os("SERINUS_CHAOS_SEEDS").is_some() {
+        return Ok(());
+    }
     for what in [
         "crash",
         "failed commit",

@@ -54,7 +54,7 @@ impl Oracle {
             self.transition(group)
                 .with_context(|| format!("{group:#?}"))?;
         }
-        self.looked_ms = world.now_ms;
+        self.looked_ms = world.turned_ms;
         self.served(world)
     }
 
