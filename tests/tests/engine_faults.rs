@@ -3,6 +3,7 @@
 use anyhow::{Context as _, Result, ensure};
 use serinus_common::prediction_id::{IdKey, PredictionId};
 use serinus_control_plane::engine::{Command, CommandError, Engine, Verb};
+use serinus_control_plane::store::Store as _;
 use serinus_control_plane::store::memory::Disk;
 use serinus_proto::v1::{self, State};
 use serinus_runtime::shutdown;
@@ -403,6 +404,36 @@ async fn what_comes_before_the_first_report_is_asked_for() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_number_that_was_given_is_never_given_again() -> Result<()> {
+    let mut world = World::new(Disk::default(), "digits", 0, 18).await?;
+    let report = |name: &str, seq| v1::ReportRequest {
+        sidecar: name.into(),
+        incarnation: 1,
+        seq,
+        ..v1::ReportRequest::default()
+    };
+    // The first thing that is heard of it is refused; what is heard next is not news any more.
+    for report in [report("a", 2), report("a", 1)] {
+        let handle = world.handle.clone();
+        world
+            .with(async move { handle.report(report).await })
+            .await?;
+    }
+    assert_eq!(world.store.load()?.meta.last_issuer, 1);
+    world.start()?;
+    let handle = world.handle.clone();
+    let other = report("b", 1);
+    world
+        .with(async move { handle.report(other).await })
+        .await?;
+    let sources = world.store.load()?.sources;
+    let mut issuers: Vec<u64> = sources.iter().map(|source| source.issuer).collect();
+    issuers.sort_unstable();
+    assert_eq!(issuers, [1, 2]);
+    Ok(())
+}
+
+#[tokio::test]
 async fn two_sidecars_may_draw_the_same_incarnation() -> Result<()> {
     let mut world = World::new(Disk::default(), "digits", 0, 10).await?;
     let mut issuers = Vec::new();
@@ -579,11 +610,8 @@ async fn answers_that_are_not_judged_count_for_nothing() -> Result<()> {
     );
     world.now_ms += 7_000;
     world.turn().await?;
-    let labels: Vec<_> = {
-        use serinus_control_plane::store::Store as _;
-        let pending = world.store.load()?.pending;
-        pending.into_iter().flat_map(|(_, of)| of.labels).collect()
-    };
+    let pending = world.store.load()?.pending;
+    let labels: Vec<_> = pending.into_iter().flat_map(|(_, of)| of.labels).collect();
     let n = |of: fn(&serinus_proto::stored::v1::PendingLabels) -> u64| {
         labels.iter().map(of).sum::<u64>()
     };

@@ -75,6 +75,7 @@ impl Fleet {
             let secret = stored.id_key.as_slice().try_into().unwrap_or([0; 16]);
             let id = u8::try_from(stored.id_key_id % 256).unwrap_or(0);
             let issuer = u32::try_from(stored.issuer).unwrap_or(0);
+            self.last_issuer = self.last_issuer.max(issuer);
             let name = (stored.sidecar.clone(), stored.incarnation);
             self.issuers.insert(name, issuer);
             let source = Source {

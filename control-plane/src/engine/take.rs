@@ -314,36 +314,29 @@ impl Engine {
             .fleet
             .source(&report.sidecar, report.incarnation, secret);
         let taken = source.taken_seq;
-        if report.seq <= taken {
-            return self.reply(
-                reply,
-                v1::ReportAck {
-                    committed_seq: taken,
-                    ..v1::ReportAck::default()
-                },
-            );
-        }
         // Also before the first one that we see of an incarnation: a sidecar that cannot send what is missing, because
         // an earlier history of ours had it, takes a new incarnation.
-        if report.seq > taken + 1 {
-            let gap = v1::ReportAck {
-                committed_seq: taken,
-                resend_after: taken,
-                resend: true,
-            };
-            return self.reply(reply, gap);
+        let next = report.seq == taken + 1;
+        if next {
+            source.taken_seq = report.seq;
         }
-        source.taken_seq = report.seq;
         if new {
+            // Whether the report is taken or not: the number must never be given again.
             self.stage.batch.meta = Some(self.meta());
         }
-        self.stage.sources.insert(issuer);
-        self.count(report, issuer.into(), now_ms);
+        if new || next {
+            self.stage.sources.insert(issuer);
+        }
+        if next {
+            self.count(report, issuer.into(), now_ms);
+        }
+        let gap = report.seq > taken + 1;
         self.reply(
             reply,
             v1::ReportAck {
-                committed_seq: report.seq,
-                ..v1::ReportAck::default()
+                committed_seq: if next { report.seq } else { taken },
+                resend_after: if gap { taken } else { 0 },
+                resend: gap,
             },
         );
     }
