@@ -1,5 +1,6 @@
 //! The plan of `tests/plans/seeds.yaml` through the real binaries: a canary like stable must be promoted, one with
-//! four times the errors rolled back, each in every one of `RUNS` runs (default 5). By hand, not in CI:
+//! four times the errors rolled back, each in every one of `RUNS` runs (default 5) from seed `FIRST` (default 1) on. By
+//! hand, not in CI, on a machine that does nothing else:
 //! `SERINUS_BIN_DIR=target/release cargo run -p serinus-tests --example seeds`.
 
 use anyhow::{Context as _, Result, ensure};
@@ -46,11 +47,8 @@ async fn ends(canary_errors: f64, seed: u64) -> Result<State> {
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let runs = std::env::var("RUNS")
-        .ok()
-        .and_then(|runs| runs.parse().ok())
-        .unwrap_or(5);
-    for seed in 1..=runs {
+    let (first, runs) = (number("FIRST", 1), number("RUNS", 5));
+    for seed in first..first + runs {
         ensure!(
             ends(0.005, seed).await? == State::Promoted,
             "seed {seed}: a healthy canary was not promoted"
@@ -62,4 +60,9 @@ async fn main() -> Result<()> {
     }
     println!("{runs} of {runs} runs ended as they should, of either kind");
     Ok(())
+}
+
+fn number(name: &str, default: u64) -> u64 {
+    let set = std::env::var(name).ok();
+    set.and_then(|text| text.parse().ok()).unwrap_or(default)
 }
