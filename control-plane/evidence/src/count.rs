@@ -72,13 +72,13 @@ impl CountMonitor {
         let sign = self.worse.sign();
         let (within, beyond) = self.worse.nulls();
         let allowed = sign * self.margin;
-        let bets = margin::rollback_alternatives(guess + allowed, sign)
-            .map(|theta| margin::log_e_against(within, pair, allowed, theta, guess));
+        let alternatives = margin::rollback_alternatives(guess + allowed, sign);
+        let bets = margin::log_e_each(within, pair, allowed, alternatives, guess);
         let tolerances = &self.tolerances;
         let promote = |index: usize| {
             let harm = (allowed * tolerances[index]).clamp(-LARGEST_HARM, LARGEST_HARM);
-            margin::promote_alternatives(guess + harm, guess)
-                .map(|theta| margin::log_e_against(beyond, pair, harm, theta, guess))
+            let alternatives = margin::promote_alternatives(guess + harm, guess);
+            margin::log_e_each(beyond, pair, harm, alternatives, guess)
         };
         self.process.fold(&bets, promote, pair);
         self.count(pair);

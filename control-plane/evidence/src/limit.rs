@@ -61,13 +61,13 @@ impl LimitMonitor {
         };
         let (certain, possible) = (pair_at(self.certain), pair_at(self.possible));
         let allowed = self.allowed_rate();
-        let beyond = margin::rollback_alternatives(allowed, 1.0)
-            .map(|theta| margin::log_e_limit(certain.canary, allowed, theta));
+        let alternatives = margin::rollback_alternatives(allowed, 1.0);
+        let beyond = margin::log_e_limit_each(certain.canary, allowed, alternatives);
         self.absolute.fold(&beyond);
         self.fold_relative(certain);
         let target = self.stable_possible.guess().min(MODEST * allowed);
-        let within = margin::promote_alternatives(allowed, target)
-            .map(|theta| margin::log_e_limit(possible.canary, allowed, theta));
+        let alternatives = margin::promote_alternatives(allowed, target);
+        let within = margin::log_e_limit_each(possible.canary, allowed, alternatives);
         self.promote.fold(&within);
         self.dispersion.fold(certain);
         self.stable_certain.fold(certain.stable);
@@ -81,8 +81,8 @@ impl LimitMonitor {
             return;
         }
         let guess = self.stable_certain.guess();
-        let worse = margin::rollback_alternatives(guess, 1.0)
-            .map(|theta| margin::log_e_against(Null::AtMost, pair, 0.0, theta, guess));
+        let alternatives = margin::rollback_alternatives(guess, 1.0);
+        let worse = margin::log_e_each(Null::AtMost, pair, 0.0, alternatives, guess);
         self.relative.fold(&worse);
     }
 

@@ -6,12 +6,25 @@
 //! rate moves between slices.
 
 use crate::counts::{Sum, Sums};
-use crate::logs::{clip_rate, expit, ln, logit};
+use crate::logs::{clip_rate, ln_each, sqrt};
 
 /// How far the boundary point and the stable alternative stay from 0 and 1.
 const EDGE: f64 = 1e-9;
 /// Log-odds tilts of the rollback alternatives.
 pub const ROLLBACK_TILTS: [f64; 10] = [0.05, 0.085, 0.15, 0.25, 0.4, 0.7, 1.2, 2.0, 3.5, 6.0];
+/// What each of [`ROLLBACK_TILTS`] multiplies the odds by, `exp(tilt)`: bets need no exponential per slice.
+const ROLLBACK_FACTORS: [f64; 10] = [
+    1.0512710963760241,
+    1.0887170666983987,
+    1.161834242728283,
+    1.2840254166877414,
+    1.4918246976412703,
+    2.0137527074704766,
+    3.3201169227365472,
+    7.38905609893065,
+    33.11545195869231,
+    403.4287934927351,
+];
 /// Tilts of the promotion alternatives, as multiples of the predicted distance to the boundary.
 pub const PROMOTE_TILTS: [f64; 3] = [0.5, 1.0, 2.0];
 
@@ -33,52 +46,76 @@ impl Null {
     }
 }
 
-/// The boundary point of the null that is hardest to tell from the alternative, and the alternative
-/// itself.
-struct Bet {
-    canary_null: f64,
-    canary_alternative: f64,
-    stable_null: f64,
-    stable_alternative: f64,
+/// The boundary points of the null that are hardest to tell from each alternative, and the alternatives: as the
+/// ratios of probabilities that bets pay.
+///
+/// All bets on one slice are computed together because the logarithms, which are most of the work, then run side by
+/// side.
+struct Bets<const J: usize> {
+    canary_event: [f64; J],
+    canary_other: [f64; J],
+    stable_event: [f64; J],
+    stable_other: [f64; J],
+    /// A bet that is impossible, or on the null's own side of the boundary, is not made: its ratios are 1.
+    null: Option<Null>,
 }
 
-impl Bet {
-    fn new(sums: Sums, margin: f64, alternative: f64, stable_guess: f64) -> Option<Self> {
-        let possible = alternative > 0.0 && alternative < 1.0;
-        if !sums.has_both() || !possible {
-            return None;
+impl<const J: usize> Bets<J> {
+    fn new(null: Option<Null>) -> Self {
+        Self {
+            canary_event: [1.0; J],
+            canary_other: [1.0; J],
+            stable_event: [1.0; J],
+            stable_other: [1.0; J],
+            null,
+        }
+    }
+
+    fn place(&mut self, sums: Sums, margin: f64, alternatives: &[f64; J], stable_guess: f64) {
+        let lowest = (-margin).max(0.0) + EDGE;
+        let highest = (1.0 - margin).min(1.0) - EDGE;
+        if !sums.has_both() || lowest > highest {
+            return;
         }
         let (n_canary, n_stable) = (sums.canary.n, sums.stable.n);
         let share = n_canary / (n_canary + n_stable);
-        let lowest = (-margin).max(0.0) + EDGE;
-        let highest = (1.0 - margin).min(1.0) - EDGE;
-        if lowest > highest {
-            return None;
+        let odds = n_canary / n_stable;
+        for (index, &alternative) in alternatives.iter().enumerate() {
+            let guess = share * (alternative - margin) + (1.0 - share) * stable_guess;
+            let stable_null = guess.clamp(lowest, highest);
+            let canary_null = stable_null + margin;
+            let tilt = (alternative - canary_null) / (canary_null * (1.0 - canary_null));
+            let stable_alternative = stable_null - odds * tilt * stable_null * (1.0 - stable_null);
+            let possible = alternative > 0.0 && alternative < 1.0;
+            let inside = stable_alternative > EDGE && stable_alternative < 1.0 - EDGE;
+            let allowed = self
+                .null
+                .is_none_or(|null| null.allows(canary_null, alternative));
+            if possible && inside && allowed {
+                self.canary_event[index] = alternative / canary_null;
+                self.canary_other[index] = (1.0 - alternative) / (1.0 - canary_null);
+                self.stable_event[index] = stable_alternative / stable_null;
+                self.stable_other[index] = (1.0 - stable_alternative) / (1.0 - stable_null);
+            }
         }
-        let guess = share * (alternative - margin) + (1.0 - share) * stable_guess;
-        let stable_null = guess.clamp(lowest, highest);
-        let canary_null = stable_null + margin;
-        let tilt = (alternative - canary_null) / (canary_null * (1.0 - canary_null));
-        let stable_alternative =
-            stable_null - n_canary / n_stable * tilt * stable_null * (1.0 - stable_null);
-        let inside = stable_alternative > EDGE && stable_alternative < 1.0 - EDGE;
-        inside.then_some(Self {
-            canary_null,
-            canary_alternative: alternative,
-            stable_null,
-            stable_alternative,
-        })
     }
 
-    fn log_e(&self, sums: Sums) -> f64 {
-        log_likelihood_ratio(sums.canary, self.canary_alternative, self.canary_null)
-            + log_likelihood_ratio(sums.stable, self.stable_alternative, self.stable_null)
+    fn log_e(&self, sums: Sums) -> [f64; J] {
+        let canary = log_likelihood_ratios(sums.canary, self.canary_event, self.canary_other);
+        let stable = log_likelihood_ratios(sums.stable, self.stable_event, self.stable_other);
+        std::array::from_fn(|index| canary[index] + stable[index])
     }
 }
 
-fn log_likelihood_ratio(sum: Sum, alternative: f64, null: f64) -> f64 {
+/// `x ln(event) + (n - x) ln(other)` for each pair of ratios.
+fn log_likelihood_ratios<const J: usize>(sum: Sum, event: [f64; J], other: [f64; J]) -> [f64; J] {
     let Sum { x, n } = sum;
-    x * ln(alternative / null) + (n - x) * ln((1.0 - alternative) / (1.0 - null))
+    let others = ln_each(other);
+    if x == 0.0 {
+        return others.map(|other| n * other);
+    }
+    let events = ln_each(event);
+    std::array::from_fn(|index| x * events[index] + (n - x) * others[index])
 }
 
 /// Log e-value of one slice at the boundary `p_C = p_S + margin`.
@@ -88,8 +125,7 @@ fn log_likelihood_ratio(sum: Sum, alternative: f64, null: f64) -> f64 {
 /// the slice. A wrong guess costs power, never validity. Values between 0 and 1 keep it valid: by
 /// convexity they only lower the mean of the e-value. Degenerate inputs give 0 (an e-value of 1).
 pub fn log_e(sums: impl Into<Sums>, margin: f64, alternative: f64, stable_guess: f64) -> f64 {
-    let sums = sums.into();
-    Bet::new(sums, margin, alternative, stable_guess).map_or(0.0, |bet| bet.log_e(sums))
+    bet_on(None, sums.into(), margin, [alternative], stable_guess)[0]
 }
 
 /// [`log_e`], but 0 where the alternative lies on the null's own side of the boundary.
@@ -103,32 +139,81 @@ pub fn log_e_against(
     alternative: f64,
     stable_guess: f64,
 ) -> f64 {
-    let sums = sums.into();
-    Bet::new(sums, margin, alternative, stable_guess)
-        .filter(|bet| null.allows(bet.canary_null, alternative))
-        .map_or(0.0, |bet| bet.log_e(sums))
+    log_e_each(null, sums, margin, [alternative], stable_guess)[0]
+}
+
+/// [`log_e_against`] for several alternatives at once.
+pub fn log_e_each<const J: usize>(
+    null: Null,
+    sums: impl Into<Sums>,
+    margin: f64,
+    alternatives: [f64; J],
+    stable_guess: f64,
+) -> [f64; J] {
+    bet_on(Some(null), sums.into(), margin, alternatives, stable_guess)
+}
+
+fn bet_on<const J: usize>(
+    null: Option<Null>,
+    sums: Sums,
+    margin: f64,
+    alternatives: [f64; J],
+    stable_guess: f64,
+) -> [f64; J] {
+    let mut bets = Bets::new(null);
+    bets.place(sums, margin, &alternatives, stable_guess);
+    bets.log_e(sums)
 }
 
 /// Log e-value of one variant against an absolute rate `limit` (a service level objective).
 ///
 /// `alternative > limit` tests "the rate is at most `limit`", `alternative < limit` the other way.
 pub fn log_e_limit(sum: impl Into<Sum>, limit: f64, alternative: f64) -> f64 {
-    log_likelihood_ratio(sum.into(), alternative, limit)
+    log_e_limit_each(sum, limit, [alternative])[0]
+}
+
+/// [`log_e_limit`] for several alternatives at once.
+pub fn log_e_limit_each<const J: usize>(
+    sum: impl Into<Sum>,
+    limit: f64,
+    alternatives: [f64; J],
+) -> [f64; J] {
+    let event = alternatives.map(|alternative| alternative / limit);
+    let other = alternatives.map(|alternative| (1.0 - alternative) / (1.0 - limit));
+    log_likelihood_ratios(sum.into(), event, other)
 }
 
 /// The alternatives bet on against the boundary rate: its log-odds moved by `sign` times each
 /// rollback tilt.
 pub fn rollback_alternatives(boundary: f64, sign: f64) -> [f64; 10] {
-    let centre = logit(clip_rate(boundary));
-    ROLLBACK_TILTS.map(|tilt| expit(centre + sign * tilt))
+    let odds = odds(clip_rate(boundary));
+    ROLLBACK_FACTORS.map(|factor| {
+        rate(if sign >= 0.0 {
+            odds * factor
+        } else {
+            odds / factor
+        })
+    })
 }
 
 /// The alternatives bet on when the canary is expected at `target`: on the way from the boundary
-/// and beyond it.
+/// and beyond it, the log-odds of the boundary moved by [`PROMOTE_TILTS`] times the distance.
 pub fn promote_alternatives(boundary: f64, target: f64) -> [f64; 3] {
-    let centre = logit(clip_rate(boundary));
-    let distance = logit(clip_rate(target)) - centre;
-    PROMOTE_TILTS.map(|tilt| expit(centre + tilt * distance))
+    let (boundary, target) = (odds(clip_rate(boundary)), odds(clip_rate(target)));
+    let odds = [
+        sqrt(boundary * target),
+        target,
+        target * (target / boundary),
+    ];
+    odds.map(rate)
+}
+
+fn odds(rate: f64) -> f64 {
+    rate / (1.0 - rate)
+}
+
+fn rate(odds: f64) -> f64 {
+    odds / (1.0 + odds)
 }
 
 #[cfg(test)]

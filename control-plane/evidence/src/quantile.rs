@@ -95,13 +95,13 @@ impl QuantileMonitor {
             stable: stable.sum(threshold),
         };
         let sums = sums_at(allowed.rollback_shift(threshold.bucket));
-        let bets = margin::rollback_alternatives(guess, 1.0)
-            .map(|theta| margin::log_e_against(Null::AtMost, sums, 0.0, theta, guess));
+        let alternatives = margin::rollback_alternatives(guess, 1.0);
+        let bets = margin::log_e_each(Null::AtMost, sums, 0.0, alternatives, guess);
         let promote = |index: usize| {
             let shift = allowed.promote_shift(threshold.bucket, tolerances[index]);
             let (sums, target) = (sums_at(shift), expected_beyond(history, threshold, shift));
-            margin::promote_alternatives(guess, target)
-                .map(|theta| margin::log_e_against(Null::AtLeast, sums, 0.0, theta, guess))
+            let alternatives = margin::promote_alternatives(guess, target);
+            margin::log_e_each(Null::AtLeast, sums, 0.0, alternatives, guess)
         };
         self.process.fold(&bets, promote, sums);
         self.learn_noise(tails, threshold, allowed);

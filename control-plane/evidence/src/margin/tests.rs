@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::counts::{Counts, Pair};
-use crate::logs::exp;
+use crate::logs::{exp, expit, logit};
 use crate::wealth::CAP;
 use proptest::prelude::*;
 
@@ -122,4 +122,31 @@ fn without_both_variants_a_slice_says_nothing() {
     assert_eq!(log_e(Pair::new(5, 5, 0, 0), 0.01, 0.5, 0.1), 0.0);
     assert_eq!(log_e(Pair::new(0, 0, 5, 5), 0.01, 0.5, 0.1), 0.0);
     assert_eq!(log_e(Pair::new(1, 5, 1, 5), 0.01, f64::NAN, 0.1), 0.0);
+}
+
+#[test]
+fn factors_are_the_exponentials_of_the_tilts() {
+    for (factor, tilt) in ROLLBACK_FACTORS.into_iter().zip(ROLLBACK_TILTS) {
+        assert!((factor / exp(tilt) - 1.0).abs() < 1e-15, "{tilt}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn alternatives_are_the_boundary_moved_on_the_log_odds_scale(
+        boundary in 1e-5..1.0f64, target in 1e-5..1.0f64,
+    ) {
+        let logit = |p: f64| logit(clip_rate(p));
+        for (sign, tilts) in [(1.0, ROLLBACK_TILTS), (-1.0, ROLLBACK_TILTS)] {
+            for (rate, tilt) in rollback_alternatives(boundary, sign).into_iter().zip(tilts) {
+                let wanted = expit(logit(boundary) + sign * tilt);
+                prop_assert!((rate / wanted - 1.0).abs() < 1e-12);
+            }
+        }
+        let distance = logit(target) - logit(boundary);
+        for (rate, tilt) in promote_alternatives(boundary, target).into_iter().zip(PROMOTE_TILTS) {
+            let wanted = expit(logit(boundary) + tilt * distance);
+            prop_assert!((rate / wanted - 1.0).abs() < 1e-12);
+        }
+    }
 }
