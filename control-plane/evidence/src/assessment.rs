@@ -133,6 +133,29 @@ pub struct ExtraErrors {
     pub spent: bool,
 }
 
+/// What the state of all guardrails comes to at one moment: an [`Assessment`] without what is only shown.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Standing {
+    /// In the order of the settings.
+    pub verdicts: Vec<Verdict>,
+    /// As in [`Assessment`].
+    pub log_e_rollback: f64,
+    /// As in [`Assessment`].
+    pub log_threshold: f64,
+    /// As in [`Assessment`].
+    pub harmful: Option<Harm>,
+    /// As in [`Assessment`].
+    pub leaning_harmful: bool,
+    /// As in [`Assessment`].
+    pub required_safe: bool,
+    /// As in [`Assessment`].
+    pub required_safe_fully: bool,
+    /// As in [`Assessment`].
+    pub extra_errors: ExtraErrors,
+    /// As in [`Assessment`].
+    pub budget_spent: bool,
+}
+
 /// The state of all guardrails at one moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Assessment {

@@ -1,8 +1,9 @@
 //! All guardrails of one canary together: slices in, verdicts out.
 
 mod judgement;
+mod standing;
 
-use crate::assessment::Assessment;
+use crate::assessment::{Assessment, Standing};
 use crate::budget::ErrorBudget;
 use crate::counts::{LabelSlice, RequestSlice};
 use crate::gross::GrossErrors;
@@ -125,6 +126,12 @@ impl Engine {
     /// counts at any time it is crossed.
     pub fn assess(&self, tolerance: f64, epoch: u64, expects_both: bool) -> Assessment {
         judgement::assess(self, tolerance, epoch, expects_both)
+    }
+
+    /// Verdicts and what follows from them, without the values, intervals and forecasts that [`Self::assess`] adds for
+    /// people: for a simulation that looks at millions of slices.
+    pub fn stand(&self, tolerance: f64, epoch: u64, expects_both: bool) -> Standing {
+        standing::stand(self, tolerance, epoch, expects_both)
     }
 
     fn latencies(&self) -> Latencies {

@@ -61,7 +61,7 @@ mod weights;
 
 pub use assessment::{
     Assessment, ExtraErrors, GuardrailAssessment, Harm, HarmCause, Missing, QuantileAssessment,
-    Verdict,
+    Standing, Verdict,
 };
 pub use counts::{Arm, Counts, LabelSlice, Pair, RequestSlice, Sum, Sums};
 pub use engine::Engine;

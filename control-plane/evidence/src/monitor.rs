@@ -108,6 +108,17 @@ impl Monitor {
         }
     }
 
+    /// Log evidence against "within the margin". Finite.
+    pub(crate) fn log_e_rollback(&self) -> f64 {
+        match &self.evidence {
+            Evidence::Errors(monitor) | Evidence::Labels(monitor, _) => {
+                monitor.process().log_e_rollback()
+            }
+            Evidence::Latency(monitor) => monitor.log_e_rollback(),
+            Evidence::Limit(monitor) => monitor.log_e_rollback(),
+        }
+    }
+
     /// Promotion evidence at another tolerance than the present step's.
     pub(crate) fn log_e_promote(&self, tolerance: Option<usize>) -> f64 {
         let Some(index) = tolerance else {
@@ -190,26 +201,22 @@ impl Evidence {
     }
 }
 
-/// A reading with its verdict. `compared` says whether there is anything to judge by.
+/// The log evidence that it takes to act, and to be SAFE.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Thresholds {
+    pub(crate) rollback: f64,
+    pub(crate) promote: f64,
+}
+
+/// A reading with its verdict.
 pub(crate) fn judge(
     reading: Reading,
-    harmful: bool,
-    compared: bool,
-    log_threshold_rollback: f64,
-    log_threshold_promote: f64,
+    verdict: Verdict,
+    thresholds: Thresholds,
 ) -> GuardrailAssessment {
-    let verdict = if harmful {
-        Verdict::Harmful
-    } else if !compared {
-        Verdict::NoEvidence
-    } else if reading.log_e_promote >= log_threshold_promote {
-        Verdict::Safe
-    } else {
-        Verdict::NeedMore
-    };
     let broken_alone = reading
         .log_e_limit_alone
-        .is_some_and(|log| log >= log_threshold_rollback);
+        .is_some_and(|log| log >= thresholds.rollback);
     GuardrailAssessment {
         verdict,
         canary_value: reading.canary_value,
@@ -220,9 +227,9 @@ pub(crate) fn judge(
         n_canary: reading.n_canary,
         n_stable: reading.n_stable,
         log_e_rollback: reading.log_e_rollback,
-        log_threshold_rollback,
+        log_threshold_rollback: thresholds.rollback,
         log_e_promote: reading.log_e_promote,
-        log_threshold_promote,
+        log_threshold_promote: thresholds.promote,
         phi: reading.phi,
         missing: reading.missing.filter(|_| verdict == Verdict::NeedMore),
         quantile: reading.quantile,

@@ -1,9 +1,9 @@
-//! From readings to verdicts: which guardrails are harmful, alone, on average, or by gross failure.
+//! Verdicts with everything that is shown beside them.
 
-use super::Engine;
-use crate::assessment::{Assessment, Harm, HarmCause, Verdict};
-use crate::logs::{ln, log_weighted_sum};
-use crate::monitor::{Monitor, judge};
+use super::{Engine, standing};
+use crate::assessment::Assessment;
+use crate::logs::ln;
+use crate::monitor::{Thresholds, judge};
 use crate::reading::{Context, Reading};
 
 pub(super) fn assess(
@@ -12,46 +12,30 @@ pub(super) fn assess(
     epoch: u64,
     expects_both: bool,
 ) -> Assessment {
-    let readings = read_all(engine, tolerance);
-    let log_threshold = -ln(engine.alpha);
-    let log_e_rollback = average(&engine.monitors, &readings);
-    let harmful = harm(engine, &readings, log_e_rollback >= log_threshold);
-    let epoch_compared = !expects_both || engine.compared_epoch == Some(epoch);
-    let promote = -ln(engine.beta);
-    let mut required_safe_fully = true;
-    let full = engine.tolerances.index_for(1.0);
-    let guardrails: Vec<_> = engine
+    let standing = standing::stand(engine, tolerance, epoch, expects_both);
+    let guardrails = engine
         .monitors
         .iter()
-        .zip(readings)
-        .enumerate()
-        .map(|(index, (monitor, reading))| {
-            let alone = monitor.log_threshold_rollback(engine.alpha);
-            let blamed = harmful
-                .as_ref()
-                .is_some_and(|harm| harm.blamed.contains(&index));
-            let is_harmful = blamed || reading.log_e_rollback >= alone;
-            let compared = monitor.is_compared() && epoch_compared;
-            let fully_safe = !is_harmful && compared && monitor.log_e_promote(full) >= promote;
-            required_safe_fully &= fully_safe || !monitor.is_required();
-            judge(reading, is_harmful, compared, alone, promote)
+        .zip(&standing.verdicts)
+        .zip(read_all(engine, tolerance))
+        .map(|((monitor, verdict), reading)| {
+            let thresholds = Thresholds {
+                rollback: monitor.log_threshold_rollback(engine.alpha),
+                promote: -ln(engine.beta),
+            };
+            judge(reading, *verdict, thresholds)
         })
         .collect();
-    let required_safe = guardrails
-        .iter()
-        .zip(&engine.monitors)
-        .all(|(one, monitor)| one.verdict == Verdict::Safe || !monitor.is_required());
-    let extra_errors = engine.budget.read(engine.alpha);
     Assessment {
         guardrails,
-        log_e_rollback,
-        log_threshold,
-        harmful,
-        leaning_harmful: log_e_rollback >= 0.5 * log_threshold,
-        required_safe,
-        required_safe_fully,
-        extra_errors,
-        budget_spent: extra_errors.spent,
+        log_e_rollback: standing.log_e_rollback,
+        log_threshold: standing.log_threshold,
+        harmful: standing.harmful,
+        leaning_harmful: standing.leaning_harmful,
+        required_safe: standing.required_safe,
+        required_safe_fully: standing.required_safe_fully,
+        extra_errors: standing.extra_errors,
+        budget_spent: standing.budget_spent,
         slices: engine.slices,
         refused_slices: engine.refused_slices,
     }
@@ -71,60 +55,4 @@ fn read_all(engine: &Engine, tolerance: f64) -> Vec<Reading> {
         .iter()
         .map(|monitor| monitor.read(context, &engine.tolerances))
         .collect()
-}
-
-/// Log of the weighted average evidence of the rollback guardrails. E-values average under any
-/// dependence.
-fn average(monitors: &[Monitor], readings: &[Reading]) -> f64 {
-    let mut unspent = 1.0;
-    let mut terms = Vec::with_capacity(monitors.len() + 1);
-    for (monitor, reading) in monitors.iter().zip(readings) {
-        unspent -= monitor.weight();
-        terms.push((monitor.weight(), reading.log_e_rollback));
-    }
-    // Weight that no guardrail has is wealth that is never bet.
-    terms.push((if unspent > 1e-9 { unspent } else { 0.0 }, 0.0));
-    log_weighted_sum(&terms)
-}
-
-fn harm(engine: &Engine, readings: &[Reading], average_harmful: bool) -> Option<Harm> {
-    let rollback = || {
-        engine
-            .monitors
-            .iter()
-            .zip(readings)
-            .enumerate()
-            .filter(|(_, (monitor, _))| monitor.rolls_back())
-    };
-    let alone: Vec<usize> = rollback()
-        .filter(|(_, (monitor, reading))| {
-            reading.log_e_rollback >= monitor.log_threshold_rollback(engine.alpha)
-        })
-        .map(|(index, _)| index)
-        .collect();
-    if !alone.is_empty() {
-        return Some(Harm {
-            cause: HarmCause::Guardrail,
-            blamed: alone,
-        });
-    }
-    if average_harmful {
-        let weighted =
-            |monitor: &Monitor, reading: &Reading| ln(monitor.weight()) + reading.log_e_rollback;
-        let largest =
-            rollback().max_by(|(_, a), (_, b)| weighted(a.0, a.1).total_cmp(&weighted(b.0, b.1)));
-        let blamed = largest.map(|(index, _)| index).into_iter().collect();
-        return Some(Harm {
-            cause: HarmCause::Average,
-            blamed,
-        });
-    }
-    engine.gross.is_tripped().then(|| {
-        let measures_errors = |index: &usize| engine.monitors[*index].measures_errors();
-        let blamed = (0..engine.monitors.len()).filter(measures_errors).collect();
-        Harm {
-            cause: HarmCause::GrossErrors,
-            blamed,
-        }
-    })
 }

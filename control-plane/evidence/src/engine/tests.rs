@@ -304,9 +304,28 @@ fn a_slower_canary_is_harmful_and_its_values_are_shown() {
     assert_eq!(assessment.guardrails[1].verdict, Verdict::Safe);
 }
 
+/// The short answer is the long one's.
+fn assert_stands(assessment: &Assessment, standing: Standing) {
+    let shown = assessment.guardrails.iter().map(|one| one.verdict);
+    assert!(shown.eq(standing.verdicts));
+    assert_eq!(assessment.harmful, standing.harmful);
+    assert_eq!(assessment.required_safe, standing.required_safe);
+    assert_eq!(assessment.leaning_harmful, standing.leaning_harmful);
+    for (one, log_e) in [
+        (assessment.log_e_rollback, standing.log_e_rollback),
+        (
+            assessment.extra_errors.charged,
+            standing.extra_errors.charged,
+        ),
+    ] {
+        assert_eq!(one.to_bits(), log_e.to_bits());
+    }
+}
+
 fn assert_sane(engine: &Engine) {
     for tolerance in [10.0, 1.0] {
         let assessment = engine.assess(tolerance, 1, true);
+        assert_stands(&assessment, engine.stand(tolerance, 1, true));
         assert!(assessment.log_e_rollback.is_finite());
         assert!(!assessment.extra_errors.sum.is_nan() && !assessment.extra_errors.lower.is_nan());
         for guardrail in &assessment.guardrails {

@@ -1,11 +1,10 @@
-//! Measures what one slice costs with five guardrails: `cargo run --release --example fold_cost`.
+//! What one slice costs with five guardrails: `cargo bench -p serinus-evidence`.
 
+use criterion::{Criterion, criterion_group, criterion_main};
 use serinus_evidence::{
     Action, Arm, Engine, Guardrail, LabelSlice, Metric, Pair, RequestSlice, Settings,
 };
-use std::time::Instant;
-
-const SLICES: u32 = 100_000;
+use std::hint::black_box;
 
 fn guardrail(metric: Metric) -> Guardrail {
     Guardrail {
@@ -36,7 +35,8 @@ fn arm(requests: u64) -> Arm {
     }
 }
 
-fn main() {
+/// Five guardrails, seven compared quantities.
+fn engine() -> Engine {
     let guardrails = vec![
         guardrail(Metric::ErrorRate { margin: 0.0025 }),
         guardrail(Metric::Latency {
@@ -51,12 +51,15 @@ fn main() {
         labelled("accuracy"),
         labelled("click"),
     ];
-    let tolerances = vec![10.0, 2.0, 1.0];
-    let settings = Settings {
-        tolerances,
+    Engine::new(Settings {
+        tolerances: vec![10.0, 2.0, 1.0],
         ..Settings::new(guardrails)
-    };
-    let mut engine = Engine::new(settings).expect("valid settings");
+    })
+    .expect("the settings are valid")
+}
+
+fn slice(criterion: &mut Criterion) {
+    let mut engine = engine();
     let slice = RequestSlice {
         epoch: 1,
         seconds: 1.0,
@@ -68,17 +71,21 @@ fn main() {
         seconds: 1.0,
         pair: Pair::new(92, 100, 828, 900),
     };
-    let start = Instant::now();
-    for _ in 0..SLICES {
-        engine.fold_requests(&slice);
-        engine.fold_labels(3, &labels);
-        engine.fold_labels(4, &labels);
-    }
-    println!("fold: {:?} per slice", start.elapsed() / SLICES);
-    let start = Instant::now();
-    let looks = SLICES / 100;
-    for _ in 0..looks {
-        assert_eq!(engine.assess(2.0, 1, true).guardrails.len(), 5);
-    }
-    println!("assess: {:?}", start.elapsed() / looks);
+    let mut group = criterion.benchmark_group("five guardrails");
+    group.bench_function("fold a slice", |bencher| {
+        bencher.iter(|| {
+            engine.fold_requests(black_box(&slice));
+            engine.fold_labels(3, black_box(&labels));
+            engine.fold_labels(4, black_box(&labels));
+        });
+    });
+    group.bench_function("stand", |bencher| {
+        bencher.iter(|| engine.stand(black_box(2.0), 1, true));
+    });
+    group.bench_function("assess", |bencher| {
+        bencher.iter(|| engine.assess(black_box(2.0), 1, true));
+    });
 }
+
+criterion_group!(benches, slice);
+criterion_main!(benches);
