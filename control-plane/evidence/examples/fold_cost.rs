@@ -60,6 +60,7 @@ fn main() {
     let slice = RequestSlice {
         epoch: 1,
         seconds: 1.0,
+        share: Some(0.1),
         canary: arm(100),
         stable: arm(900),
     };
@@ -67,6 +68,7 @@ fn main() {
         epoch: 1,
         seconds: 1.0,
         pair: Pair::new(92, 100, 828, 900),
+        assigned: None,
     };
     let start = Instant::now();
     for _ in 0..SLICES {

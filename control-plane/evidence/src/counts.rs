@@ -173,6 +173,10 @@ pub struct RequestSlice {
     pub epoch: u64,
     /// How long the slice lasted, in seconds; only used to say how long missing evidence will take.
     pub seconds: f64,
+    /// The canary's share that the split of this epoch asks for, a fraction. None, which says nothing about the sample
+    /// ratio, if it is not known, if a breaker diverted requests in this slice, or if requests are assigned by key:
+    /// those of one key stay together, and only cluster totals count them rightly.
+    pub share: Option<f64>,
     /// The variant under test.
     pub canary: Arm,
     /// The variant that serves today.
@@ -188,6 +192,15 @@ impl RequestSlice {
     }
 }
 
+/// Predictions of both variants, whether or not a label came for them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Assigned {
+    /// Of the variant under test.
+    pub canary: u64,
+    /// Of the variant that serves today.
+    pub stable: u64,
+}
+
 /// One sealed slice of labels of one metric, by the time of the prediction.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct LabelSlice {
@@ -197,6 +210,9 @@ pub struct LabelSlice {
     pub seconds: f64,
     /// Events (correct predictions, clicks ...) among labelled predictions.
     pub pair: Pair,
+    /// The predictions of the slice that could have got a label; none if they were not counted, which leaves unchecked
+    /// whether both variants get as many labels.
+    pub assigned: Option<Assigned>,
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ mod judgement;
 
 use crate::assessment::Assessment;
 use crate::budget::ErrorBudget;
+use crate::clusters::{ClusterSlice, Clusters};
 use crate::counts::{LabelSlice, RequestSlice};
 use crate::gross::GrossErrors;
 use crate::histogram::Histogram;
@@ -11,6 +12,7 @@ use crate::latency::StableLatency;
 use crate::logs::ln;
 use crate::monitor::{Monitor, RequestCounts};
 use crate::reading::Latencies;
+use crate::sample_ratio::RatioMonitor;
 use crate::settings::{Action, Guardrail, Metric, Settings, SettingsError};
 use crate::shown_latency::{ShownLatency, timed};
 use crate::tolerance::Tolerances;
@@ -30,6 +32,8 @@ pub struct Engine {
     budget: ErrorBudget,
     gross: GrossErrors,
     traffic: Traffic,
+    ratio: RatioMonitor,
+    clusters: Clusters,
     /// The newest epoch with a slice of requests that has both variants.
     compared_epoch: Option<u64>,
     slices: u64,
@@ -66,6 +70,8 @@ impl Engine {
             budget: ErrorBudget::new(settings.extra_errors_budget, margin),
             gross: GrossErrors::default(),
             traffic: Traffic::default(),
+            ratio: RatioMonitor::default(),
+            clusters: Clusters::default(),
             compared_epoch: None,
             slices: 0,
             refused_slices: 0,
@@ -87,6 +93,7 @@ impl Engine {
         self.budget.fold(errors);
         self.gross.fold(errors);
         self.traffic.fold(slice.epoch, slice.seconds, errors);
+        self.ratio.fold_requests(slice.epoch, slice.share, errors);
         let canary = Histogram::from_sparse(&slice.canary.latency);
         let stable = Histogram::from_sparse(&slice.stable.latency);
         let (canary_tail, stable_tail) = (canary.tail(), stable.tail());
@@ -112,6 +119,47 @@ impl Engine {
                 .monitors
                 .get_mut(guardrail)
                 .is_some_and(|monitor| monitor.fold_labels(slice));
+        if !taken {
+            self.refused_slices += 1;
+        }
+    }
+
+    /// Takes the cluster totals of one epoch, summed over sidecars: once per report interval (10 s) the newest epoch's,
+    /// and those of earlier epochs that still grew. They tell how much users differ and, with the share asked, whether
+    /// the canary gets it. Refused and counted if they cannot be true.
+    pub fn fold_clusters(&mut self, slice: &ClusterSlice) {
+        if !self.clusters.fold(slice) {
+            self.refused_slices += 1;
+            return;
+        }
+        self.ratio.fold_clusters(slice, &self.clusters);
+        let phi = self.clusters.phi();
+        self.monitors
+            .iter_mut()
+            .for_each(|monitor| monitor.know_users(phi));
+    }
+
+    /// Takes labels that came after their window, for the guardrail with this index. They never change a verdict of the
+    /// running rollout; they can only reopen it. Refused and counted like others.
+    pub fn fold_late_labels(&mut self, guardrail: usize, slice: &LabelSlice) {
+        let alpha = self.alpha;
+        let taken = slice.pair.is_plausible()
+            && self
+                .monitors
+                .get_mut(guardrail)
+                .is_some_and(|monitor| monitor.fold_late_labels(slice, alpha));
+        if !taken {
+            self.refused_slices += 1;
+        }
+    }
+
+    /// Takes the cluster totals of the labels of the guardrail with this index. Refused and counted if they cannot be
+    /// true, or if that guardrail has no labels.
+    pub fn fold_label_clusters(&mut self, guardrail: usize, slice: &ClusterSlice) {
+        let taken = self
+            .monitors
+            .get_mut(guardrail)
+            .is_some_and(|monitor| monitor.fold_label_clusters(slice));
         if !taken {
             self.refused_slices += 1;
         }

@@ -4,11 +4,11 @@ mod count;
 mod latency;
 mod limit;
 
-use crate::assessment::{Missing, QuantileAssessment};
+use crate::assessment::{LabelAssessment, Missing, QuantileAssessment};
 use crate::histogram::Tail;
 use crate::traffic::Traffic;
 
-pub(crate) use count::read_count;
+pub(crate) use count::{read_count, read_labels};
 pub(crate) use latency::read_latency;
 pub(crate) use limit::read_limit;
 
@@ -52,4 +52,5 @@ pub(crate) struct Reading {
     pub(crate) quantiles: Vec<QuantileAssessment>,
     /// Evidence of a broken limit that stable may break as well.
     pub(crate) log_e_limit_alone: Option<f64>,
+    pub(crate) labels: Option<LabelAssessment>,
 }

@@ -32,24 +32,29 @@ pub(super) fn assess(
                 .is_some_and(|harm| harm.blamed.contains(&index));
             let is_harmful = blamed || reading.log_e_rollback >= alone;
             let compared = monitor.is_compared() && epoch_compared;
-            let fully_safe = !is_harmful && compared && monitor.log_e_promote(full) >= promote;
+            let fully_safe =
+                !is_harmful && compared && monitor.log_e_promote(full, engine.alpha) >= promote;
             required_safe_fully &= fully_safe || !monitor.is_required();
             judge(reading, is_harmful, compared, alone, promote)
         })
         .collect();
-    let required_safe = guardrails
+    let sample_ratio = engine.ratio.read();
+    let every_one_safe = guardrails
         .iter()
         .zip(&engine.monitors)
         .all(|(one, monitor)| one.verdict == Verdict::Safe || !monitor.is_required());
-    let extra_errors = engine.budget.read(engine.alpha);
+    let phi_users = engine.clusters.phi();
+    let extra_errors = engine.budget.read(engine.alpha, phi_users);
     Assessment {
         guardrails,
         log_e_rollback,
         log_threshold,
         harmful,
         leaning_harmful: log_e_rollback >= 0.5 * log_threshold,
-        required_safe,
-        required_safe_fully,
+        required_safe: every_one_safe && !sample_ratio.mismatch,
+        required_safe_fully: required_safe_fully && !sample_ratio.mismatch,
+        sample_ratio,
+        phi_users,
         extra_errors,
         budget_spent: extra_errors.spent,
         slices: engine.slices,
