@@ -2,7 +2,7 @@
 
 mod judgement;
 
-use crate::assessment::Assessment;
+use crate::assessment::{Assessment, ExtraErrors};
 use crate::budget::ErrorBudget;
 use crate::clusters::{ClusterSlice, Clusters};
 use crate::counts::{LabelSlice, RequestSlice};
@@ -142,12 +142,11 @@ impl Engine {
     /// Takes labels that came after their window, for the guardrail with this index. They never change a verdict of the
     /// running rollout; they can only reopen it. Refused and counted like others.
     pub fn fold_late_labels(&mut self, guardrail: usize, slice: &LabelSlice) {
-        let alpha = self.alpha;
         let taken = slice.pair.is_plausible()
             && self
                 .monitors
                 .get_mut(guardrail)
-                .is_some_and(|monitor| monitor.fold_late_labels(slice, alpha));
+                .is_some_and(|monitor| monitor.fold_late_labels(slice));
         if !taken {
             self.refused_slices += 1;
         }
@@ -173,6 +172,15 @@ impl Engine {
     /// counts at any time it is crossed.
     pub fn assess(&self, tolerance: f64, epoch: u64, expects_both: bool) -> Assessment {
         judgement::assess(self, tolerance, epoch, expects_both)
+    }
+
+    fn extra_errors(&self) -> ExtraErrors {
+        self.budget.read(self.alpha, self.clusters.phi())
+    }
+
+    /// Whether the variants get the traffic that was asked, so that they can be compared for promotion.
+    fn is_comparable(&self) -> bool {
+        !self.ratio.read().mismatch
     }
 
     fn latencies(&self) -> Latencies {

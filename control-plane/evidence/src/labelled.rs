@@ -11,6 +11,7 @@ use crate::traffic::Traffic;
 /// Evidence from the labels of one guardrail.
 #[derive(Clone, Debug)]
 pub(crate) struct LabelMonitor {
+    alpha: f64,
     rate: CountMonitor,
     traffic: Traffic,
     clusters: Clusters,
@@ -27,11 +28,12 @@ struct LateLabels {
 }
 
 impl LabelMonitor {
-    /// No label seen. `tolerances` are the multiples of the margin that steps ask to exclude.
-    pub(crate) fn new(worse: Worse, margin: f64, tolerances: Vec<f64>) -> Self {
+    /// No label seen. `alpha` is the accepted chance of a false alarm, `tolerances` are the multiples of the margin that steps ask to exclude.
+    pub(crate) fn new(worse: Worse, margin: f64, tolerances: Vec<f64>, alpha: f64) -> Self {
         // The baseline holds requests, not labels.
         let rate = |tolerances| CountMonitor::new(worse, margin, tolerances, Counts::default());
         Self {
+            alpha,
             rate: rate(tolerances),
             traffic: Traffic::default(),
             clusters: Clusters::default(),
@@ -59,10 +61,10 @@ impl LabelMonitor {
     }
 
     /// A crossing counts at any time: once reopened, it stays so.
-    pub(crate) fn fold_late(&mut self, slice: &LabelSlice, alpha: f64) {
+    pub(crate) fn fold_late(&mut self, slice: &LabelSlice) {
         let late = &mut self.late;
         late.rate.fold_when_learnt(slice.pair);
-        late.reopened |= late.rate.process().log_e_rollback() >= -ln(alpha);
+        late.reopened |= late.rate.process().log_e_rollback() >= -ln(self.alpha);
     }
 
     pub(crate) fn rate(&self) -> &CountMonitor {
@@ -74,23 +76,32 @@ impl LabelMonitor {
     }
 
     /// Whether labels are too unlike in number for the rate to count for promotion.
-    pub(crate) fn blocks(&self, alpha: f64) -> bool {
-        self.completeness.blocks(alpha)
+    pub(crate) fn blocks(&self) -> bool {
+        self.completeness.blocks(self.alpha)
     }
 
-    pub(crate) fn read(&self, alpha: f64) -> LabelAssessment {
+    /// Log evidence against "worse than the tolerance with this index", none while labels are too unlike in number.
+    pub(crate) fn log_e_promote(&self, tolerance: usize) -> f64 {
+        if self.blocks() {
+            f64::NEG_INFINITY
+        } else {
+            self.rate.process().log_e_promote(tolerance)
+        }
+    }
+
+    pub(crate) fn read(&self) -> LabelAssessment {
         let process = self.late.rate.process();
         let total = self.late.rate.total();
         let late = (total.canary.n + total.stable.n > 0).then(|| LateLabelAssessment {
             n_canary: total.canary.n,
             n_stable: total.stable.n,
             log_e_rollback: process.log_e_rollback(),
-            log_threshold: -ln(alpha),
+            log_threshold: -ln(self.alpha),
             phi: process.phi(),
             reopened: self.late.reopened,
         });
         LabelAssessment {
-            rate: self.completeness.read(alpha),
+            rate: self.completeness.read(self.alpha),
             late,
         }
     }

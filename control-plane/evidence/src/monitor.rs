@@ -87,11 +87,11 @@ impl Monitor {
     }
 
     /// Takes a slice of late labels; false if this guardrail has no labels.
-    pub(crate) fn fold_late_labels(&mut self, slice: &LabelSlice, alpha: f64) -> bool {
+    pub(crate) fn fold_late_labels(&mut self, slice: &LabelSlice) -> bool {
         let Evidence::Labels(monitor) = &mut self.evidence else {
             return false;
         };
-        monitor.fold_late(slice, alpha);
+        monitor.fold_late(slice);
         true
     }
 
@@ -131,14 +131,13 @@ impl Monitor {
     }
 
     /// Promotion evidence at another tolerance than the present step's.
-    pub(crate) fn log_e_promote(&self, tolerance: Option<usize>, alpha: f64) -> f64 {
+    pub(crate) fn log_e_promote(&self, tolerance: Option<usize>) -> f64 {
         let Some(index) = tolerance else {
             return f64::NEG_INFINITY;
         };
         match &self.evidence {
             Evidence::Errors(monitor) => monitor.process().log_e_promote(index),
-            Evidence::Labels(monitor) if monitor.blocks(alpha) => f64::NEG_INFINITY,
-            Evidence::Labels(monitor) => monitor.rate().process().log_e_promote(index),
+            Evidence::Labels(monitor) => monitor.log_e_promote(index),
             Evidence::Latency(monitor) => monitor.log_e_promote(index),
             Evidence::Limit(monitor) => monitor.log_e_promote(),
         }
@@ -189,7 +188,12 @@ impl Evidence {
                 } else {
                     Worse::Higher
                 };
-                Self::Labels(Box::new(LabelMonitor::new(worse, *margin, kappas)))
+                Self::Labels(Box::new(LabelMonitor::new(
+                    worse,
+                    *margin,
+                    kappas,
+                    settings.alpha,
+                )))
             }
             Metric::Latency {
                 quantiles,

@@ -32,29 +32,26 @@ pub(super) fn assess(
                 .is_some_and(|harm| harm.blamed.contains(&index));
             let is_harmful = blamed || reading.log_e_rollback >= alone;
             let compared = monitor.is_compared() && epoch_compared;
-            let fully_safe =
-                !is_harmful && compared && monitor.log_e_promote(full, engine.alpha) >= promote;
+            let fully_safe = !is_harmful && compared && monitor.log_e_promote(full) >= promote;
             required_safe_fully &= fully_safe || !monitor.is_required();
             judge(reading, is_harmful, compared, alone, promote)
         })
         .collect();
-    let sample_ratio = engine.ratio.read();
-    let every_one_safe = guardrails
+    let required_safe = guardrails
         .iter()
         .zip(&engine.monitors)
         .all(|(one, monitor)| one.verdict == Verdict::Safe || !monitor.is_required());
-    let phi_users = engine.clusters.phi();
-    let extra_errors = engine.budget.read(engine.alpha, phi_users);
+    let extra_errors = engine.extra_errors();
     Assessment {
         guardrails,
         log_e_rollback,
         log_threshold,
         harmful,
         leaning_harmful: log_e_rollback >= 0.5 * log_threshold,
-        required_safe: every_one_safe && !sample_ratio.mismatch,
-        required_safe_fully: required_safe_fully && !sample_ratio.mismatch,
-        sample_ratio,
-        phi_users,
+        required_safe: required_safe && engine.is_comparable(),
+        required_safe_fully: required_safe_fully && engine.is_comparable(),
+        sample_ratio: engine.ratio.read(),
+        phi_users: engine.clusters.phi(),
         extra_errors,
         budget_spent: extra_errors.spent,
         slices: engine.slices,

@@ -2,10 +2,8 @@ use super::*;
 use crate::counts::{Assigned, Pair};
 use crate::random::Random;
 
-const ALPHA: f64 = 0.05;
-
 fn monitor() -> LabelMonitor {
-    LabelMonitor::new(Worse::Lower, 0.02, vec![1.0])
+    LabelMonitor::new(Worse::Lower, 0.02, vec![1.0], 0.05)
 }
 
 fn labels(random: &mut Random, canary: f64, stable: f64) -> LabelSlice {
@@ -36,8 +34,8 @@ fn a_silent_canary_does_not_win() {
             });
         }
         assert!(silent.rate().process().log_e_promote(0) > 3.0);
-        assert!(silent.blocks(ALPHA), "seed {seed}");
-        assert!(silent.read(ALPHA).rate.unwrap().differs);
+        assert!(silent.blocks(), "seed {seed}");
+        assert!(silent.read().rate.unwrap().differs);
     }
 }
 
@@ -48,15 +46,15 @@ fn late_labels_reopen_only_what_they_prove_worse() {
         let mut late = monitor();
         for _ in 0..150 {
             let slice = labels(&mut random, canary, 0.92);
-            late.fold_late(&slice, ALPHA);
+            late.fold_late(&slice);
         }
         late
     };
-    let worse = run(0.8).read(ALPHA).late.unwrap();
+    let worse = run(0.8).read().late.unwrap();
     assert!(worse.reopened && worse.log_e_rollback >= worse.log_threshold);
     assert_eq!((worse.n_canary, worse.n_stable), (6000, 24_000));
-    assert!(!run(0.92).read(ALPHA).late.unwrap().reopened);
-    assert!(!run(0.99).read(ALPHA).late.unwrap().reopened);
+    assert!(!run(0.92).read().late.unwrap().reopened);
+    assert!(!run(0.99).read().late.unwrap().reopened);
 }
 
 /// Late labels leave the evidence of the running gate as it was, to the bit.
@@ -68,9 +66,9 @@ fn late_labels_never_enter_the_running_gate() {
         let slice = labels(&mut random, 0.92, 0.92);
         with.fold(&slice);
         without.fold(&slice);
-        with.fold_late(&labels(&mut random, 0.5, 0.92), ALPHA);
+        with.fold_late(&labels(&mut random, 0.5, 0.92));
     }
-    assert!(with.read(ALPHA).late.unwrap().reopened);
+    assert!(with.read().late.unwrap().reopened);
     let (a, b) = (with.rate().process(), without.rate().process());
     assert_eq!(a.log_e_rollback().to_bits(), b.log_e_rollback().to_bits());
     assert_eq!(a.log_e_promote(0).to_bits(), b.log_e_promote(0).to_bits());
@@ -78,5 +76,5 @@ fn late_labels_never_enter_the_running_gate() {
 
 #[test]
 fn without_late_labels_there_is_nothing_to_say() {
-    assert_eq!(monitor().read(ALPHA), LabelAssessment::default());
+    assert_eq!(monitor().read(), LabelAssessment::default());
 }

@@ -47,8 +47,8 @@ pub(crate) fn read_labels(
 ) -> Reading {
     let traffic = monitor.traffic();
     let mut reading = read_count(monitor.rate(), tolerance, Context { traffic, ..context });
-    reading.labels = Some(monitor.read(context.alpha));
-    if monitor.blocks(context.alpha) {
+    reading.labels = Some(monitor.read());
+    if monitor.blocks() {
         reading.log_e_promote = f64::NEG_INFINITY;
         reading.missing = None;
     }
