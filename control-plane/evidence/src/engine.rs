@@ -5,7 +5,7 @@ mod judgement;
 use crate::assessment::{Assessment, ExtraErrors};
 use crate::budget::ErrorBudget;
 use crate::clusters::{ClusterSlice, Clusters};
-use crate::counts::{LabelSlice, RequestSlice};
+use crate::counts::{LabelSlice, MeanSlice, RequestSlice};
 use crate::gross::GrossErrors;
 use crate::histogram::Histogram;
 use crate::latency::StableLatency;
@@ -119,6 +119,19 @@ impl Engine {
                 .monitors
                 .get_mut(guardrail)
                 .is_some_and(|monitor| monitor.fold_labels(slice));
+        if !taken {
+            self.refused_slices += 1;
+        }
+    }
+
+    /// Takes one slice of scores for the guardrail with this index. It is refused and counted if its moments cannot be
+    /// true, or if that guardrail is on no mean.
+    pub fn fold_means(&mut self, guardrail: usize, slice: &MeanSlice) {
+        let taken = slice.is_plausible()
+            && self
+                .monitors
+                .get_mut(guardrail)
+                .is_some_and(|monitor| monitor.fold_means(slice));
         if !taken {
             self.refused_slices += 1;
         }

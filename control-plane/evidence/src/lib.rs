@@ -52,6 +52,7 @@ pub mod latency;
 mod limit;
 mod logs;
 pub mod margin;
+mod mean;
 mod missing;
 mod monitor;
 pub mod numeric;
@@ -77,6 +78,6 @@ pub use assessment::{
     SampleRatioAssessment, Verdict,
 };
 pub use clusters::{CLUSTERS, ClusterSlice, ClusterTotals};
-pub use counts::{Arm, Assigned, Counts, LabelSlice, Pair, RequestSlice, Sum, Sums};
+pub use counts::{Arm, Assigned, Counts, LabelSlice, MeanSlice, Pair, RequestSlice, Sum, Sums};
 pub use engine::Engine;
 pub use settings::{Action, Guardrail, Metric, Settings, SettingsError};

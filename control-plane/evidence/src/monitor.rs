@@ -3,13 +3,16 @@
 use crate::assessment::{GuardrailAssessment, Verdict};
 use crate::clusters::ClusterSlice;
 use crate::count::{CountMonitor, Worse};
-use crate::counts::{LabelSlice, Pair};
+use crate::counts::{LabelSlice, MeanSlice, Pair};
 use crate::histogram::{Histogram, Tail};
 use crate::labelled::LabelMonitor;
 use crate::latency::LatencyMonitor;
 use crate::limit::LimitMonitor;
 use crate::logs::ln;
-use crate::reading::{Context, Reading, read_count, read_labels, read_latency, read_limit};
+use crate::mean::MeanMonitor;
+use crate::reading::{
+    Context, Reading, read_count, read_labels, read_latency, read_limit, read_mean,
+};
 use crate::settings::{Action, Guardrail, Metric, Settings};
 use crate::tolerance::Tolerances;
 
@@ -20,6 +23,7 @@ enum Evidence {
     Labels(Box<LabelMonitor>),
     Latency(LatencyMonitor),
     Limit(Box<LimitMonitor>),
+    Mean(Box<MeanMonitor>),
 }
 
 /// A slice of requests as the monitors take it.
@@ -72,7 +76,7 @@ impl Monitor {
                 monitor.fold(slice.canary, slice.stable);
                 self.compared |= has_both(slice);
             }
-            Evidence::Labels(_) => {}
+            Evidence::Labels(_) | Evidence::Mean(_) => {}
         }
     }
 
@@ -92,6 +96,16 @@ impl Monitor {
             return false;
         };
         monitor.fold_late(slice);
+        true
+    }
+
+    /// Takes a slice of scores; false if this guardrail has none.
+    pub(crate) fn fold_means(&mut self, slice: &MeanSlice) -> bool {
+        let Evidence::Mean(monitor) = &mut self.evidence else {
+            return false;
+        };
+        monitor.fold(slice);
+        self.compared = monitor.is_compared();
         true
     }
 
@@ -127,6 +141,7 @@ impl Monitor {
                 read_latency(monitor, self.log_threshold_rollback(context.alpha), context)
             }
             Evidence::Limit(monitor) => read_limit(monitor, context),
+            Evidence::Mean(monitor) => read_mean(monitor, context),
         }
     }
 
@@ -140,6 +155,7 @@ impl Monitor {
             Evidence::Labels(monitor) => monitor.log_e_promote(index),
             Evidence::Latency(monitor) => monitor.log_e_promote(index),
             Evidence::Limit(monitor) => monitor.log_e_promote(),
+            Evidence::Mean(monitor) => monitor.log_e_promote(index),
         }
     }
 
@@ -195,6 +211,15 @@ impl Evidence {
                     settings.alpha,
                 )))
             }
+            Metric::Mean {
+                higher_is_better,
+                margin,
+                ..
+            } => Self::Mean(Box::new(MeanMonitor::new(
+                *higher_is_better,
+                *margin,
+                kappas,
+            ))),
             Metric::Latency {
                 quantiles,
                 ratio,

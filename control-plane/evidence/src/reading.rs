@@ -3,6 +3,7 @@
 mod count;
 mod latency;
 mod limit;
+mod mean;
 
 use crate::assessment::{LabelAssessment, Missing, QuantileAssessment};
 use crate::histogram::Tail;
@@ -11,6 +12,7 @@ use crate::traffic::Traffic;
 pub(crate) use count::{read_count, read_labels};
 pub(crate) use latency::read_latency;
 pub(crate) use limit::read_limit;
+pub(crate) use mean::read_mean;
 
 /// What readings share.
 #[derive(Clone, Copy, Debug)]
