@@ -63,6 +63,7 @@ fn slice(criterion: &mut Criterion) {
     let slice = RequestSlice {
         epoch: 1,
         seconds: 1.0,
+        share: Some(0.1),
         canary: arm(100),
         stable: arm(900),
     };
@@ -70,6 +71,7 @@ fn slice(criterion: &mut Criterion) {
         epoch: 1,
         seconds: 1.0,
         pair: Pair::new(92, 100, 828, 900),
+        assigned: None,
     };
     let mut group = criterion.benchmark_group("five guardrails");
     group.bench_function("fold a slice", |bencher| {

@@ -49,6 +49,55 @@ pub struct QuantileAssessment {
     pub missing: Option<Missing>,
 }
 
+/// How many predictions get a label, over all slices of a guardrail.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LabelRateAssessment {
+    /// The labelled share of the canary's predictions, a fraction.
+    pub canary: f64,
+    /// That of stable's, weighted over slices like the canary's.
+    pub stable: f64,
+    /// Always-valid interval for canary - stable; none while there is too little data.
+    pub interval: Option<(f64, f64)>,
+    /// The difference that cannot move the guardrail's rate by more than its margin.
+    pub tolerated: f64,
+    /// Log evidence against "the shares differ by no more than that".
+    pub log_e: f64,
+    /// From here on they do differ.
+    pub log_threshold: f64,
+    /// Measured variance inflation, >= 1.
+    pub phi: f64,
+    /// Whether it is proven that they differ.
+    pub differs: bool,
+    /// Whether promotion on this guardrail waits, because the evidence is past half of its threshold.
+    pub blocks: bool,
+}
+
+/// Labels that came after their window.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LateLabelAssessment {
+    /// Late labels of the canary.
+    pub n_canary: u64,
+    /// Late labels of stable.
+    pub n_stable: u64,
+    /// Log evidence against "within the margin", from late labels alone.
+    pub log_e_rollback: f64,
+    /// From here on the verdict is reopened.
+    pub log_threshold: f64,
+    /// Measured variance inflation, >= 1.
+    pub phi: f64,
+    /// Whether the evidence ever passed its threshold: an operator should look, and may go back.
+    pub reopened: bool,
+}
+
+/// What is to be said about the labels of a guardrail besides their rate.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct LabelAssessment {
+    /// How complete they are; none before that is known.
+    pub rate: Option<LabelRateAssessment>,
+    /// Late ones; none before the first. They never change the verdict.
+    pub late: Option<LateLabelAssessment>,
+}
+
 /// The state of one guardrail.
 ///
 /// Rates are fractions, latencies milliseconds. The values of both variants are weighted alike over
@@ -93,6 +142,8 @@ pub struct GuardrailAssessment {
     pub quantiles: Vec<QuantileAssessment>,
     /// An absolute limit is broken, but stable does no better: the guardrail does not act.
     pub environment_unhealthy: bool,
+    /// For labelled metrics: how complete the labels are, and the late ones.
+    pub labels: Option<LabelAssessment>,
 }
 
 /// Why the canary is harmful.
@@ -156,6 +207,42 @@ pub struct Standing {
     pub budget_spent: bool,
 }
 
+/// How sure it is that the canary does not get the share asked.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum RatioEvidence {
+    /// No share is known.
+    Unknown,
+    /// Each request is assigned on its own: log evidence against the share asked.
+    Requests {
+        /// Log e-value, divided by the inflation.
+        log_e: f64,
+        /// From here on it is a mismatch.
+        log_threshold: f64,
+        /// Measured variance inflation of the ratio, >= 1.
+        phi: f64,
+    },
+    /// Requests are assigned by key: mean over clusters of the canary's requests beyond its share, in standard errors.
+    Clusters {
+        /// Positive if the canary gets more than asked.
+        t: f64,
+        /// Further from 0 than this in two successive reports is a mismatch.
+        threshold: f64,
+    },
+}
+
+/// Whether the canary gets the share asked.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SampleRatioAssessment {
+    /// It does not: the comparison cannot be trusted, and nothing is promoted on it. Rolling back stays allowed.
+    pub mismatch: bool,
+    /// The share asked in the newest epoch where it is known, a fraction.
+    pub asked: Option<f64>,
+    /// The share of requests that the canary got in that epoch, a fraction.
+    pub achieved: Option<f64>,
+    /// The evidence, over all epochs.
+    pub evidence: RatioEvidence,
+}
+
 /// The state of all guardrails at one moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Assessment {
@@ -170,10 +257,15 @@ pub struct Assessment {
     /// Whether the average evidence is past half of its threshold on the log scale: no step
     /// advances then.
     pub leaning_harmful: bool,
-    /// Whether every required guardrail is SAFE at the tolerance asked.
+    /// Whether every required guardrail is SAFE at the tolerance asked and the variants are comparable.
     pub required_safe: bool,
-    /// Whether every required guardrail is SAFE at tolerance 1.
+    /// Whether every required guardrail is SAFE at tolerance 1 and the variants are comparable.
     pub required_safe_fully: bool,
+    /// Whether the canary gets the share of the traffic that was asked.
+    pub sample_ratio: SampleRatioAssessment,
+    /// Variance inflation between users, >= 1, measured on errors per cluster. It is part of the inflation of the error
+    /// rate and of the extra errors.
+    pub phi_users: f64,
     /// Extra errors of the canary.
     pub extra_errors: ExtraErrors,
     /// Whether the extra errors spent their budget.

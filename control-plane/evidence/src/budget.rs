@@ -46,9 +46,11 @@ impl ErrorBudget {
         self.variance += canary.variance() + scale * scale * stable.variance();
     }
 
-    /// The state of the budget; the lower ends hold at all times with probability 1 - `alpha`.
-    pub(crate) fn read(&self, alpha: f64) -> ExtraErrors {
-        let radius = normal_mixture_radius(self.dispersion.phi() * self.variance, RHO, alpha);
+    /// The state of the budget; the lower ends hold at all times with probability 1 - `alpha`. `phi_users` is the variance
+    /// inflation between users.
+    pub(crate) fn read(&self, alpha: f64, phi_users: f64) -> ExtraErrors {
+        let phi = self.dispersion.phi().max(phi_users);
+        let radius = normal_mixture_radius(phi * self.variance, RHO, alpha);
         let lower = self.excess - radius;
         let lower_beyond_margin = self.excess_beyond_margin - radius;
         let (budget, charged) = match self.written {
@@ -72,7 +74,7 @@ mod tests {
     fn run(written: Option<f64>, canary_errors: u64, slices: usize) -> ExtraErrors {
         let mut budget = ErrorBudget::new(written, 0.01);
         (0..slices).for_each(|_| budget.fold(Pair::new(canary_errors, 100, 9, 900)));
-        budget.read(0.05)
+        budget.read(0.05, 1.0)
     }
 
     #[test]
@@ -94,7 +96,7 @@ mod tests {
     fn slices_without_stable_are_not_charged() {
         let mut budget = ErrorBudget::new(Some(1.0), 0.0);
         (0..100).for_each(|_| budget.fold(Pair::new(100, 100, 0, 0)));
-        assert_eq!(budget.read(0.05).sum, 0.0);
-        assert!(!budget.read(0.05).spent);
+        assert_eq!(budget.read(0.05, 1.0).sum, 0.0);
+        assert!(!budget.read(0.05, 1.0).spent);
     }
 }

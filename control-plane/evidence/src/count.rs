@@ -94,6 +94,11 @@ impl CountMonitor {
         }
     }
 
+    /// The variance inflation between users, >= 1.
+    pub(crate) fn know_users(&mut self, phi: f64) {
+        self.process.know_phi(phi);
+    }
+
     fn count(&mut self, pair: Pair) {
         self.stable.fold(pair.stable);
         self.difference.fold(pair);

@@ -1,5 +1,7 @@
 //! What the engine takes: counts per variant and slice.
 
+use crate::numeric::Moments;
+
 /// A count at or above this in one slice is a saturated or corrupt counter, not traffic.
 const IMPLAUSIBLE: u64 = u32::MAX as u64;
 
@@ -173,6 +175,10 @@ pub struct RequestSlice {
     pub epoch: u64,
     /// How long the slice lasted, in seconds; only used to say how long missing evidence will take.
     pub seconds: f64,
+    /// The canary's share that the split of this epoch asks for, a fraction. None, which says nothing about the sample
+    /// ratio, if it is not known, if a breaker diverted requests in this slice, or if requests are assigned by key:
+    /// those of one key stay together, and only cluster totals count them rightly.
+    pub share: Option<f64>,
     /// The variant under test.
     pub canary: Arm,
     /// The variant that serves today.
@@ -188,6 +194,15 @@ impl RequestSlice {
     }
 }
 
+/// Predictions of both variants, whether or not a label came for them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Assigned {
+    /// Of the variant under test.
+    pub canary: u64,
+    /// Of the variant that serves today.
+    pub stable: u64,
+}
+
 /// One sealed slice of labels of one metric, by the time of the prediction.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct LabelSlice {
@@ -197,6 +212,36 @@ pub struct LabelSlice {
     pub seconds: f64,
     /// Events (correct predictions, clicks ...) among labelled predictions.
     pub pair: Pair,
+    /// The predictions of the slice that could have got a label; none if they were not counted, which leaves unchecked
+    /// whether both variants get as many labels.
+    pub assigned: Option<Assigned>,
+}
+
+/// The scores of both variants in one slice.
+///
+/// Sums of floating-point numbers depend on their order: to get the same evidence from any order of reports, sum them
+/// as integers (e.g. millionths) and convert once.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct MeanSlice {
+    /// The epoch in which the scored requests were assigned.
+    pub epoch: u64,
+    /// How long the slice lasted, in seconds; only used to say how long missing evidence will take.
+    pub seconds: f64,
+    /// Scores of the variant under test, within 1e12 of 0.
+    pub canary: Moments,
+    /// Scores of the variant that serves today.
+    pub stable: Moments,
+}
+
+impl MeanSlice {
+    pub(crate) fn is_plausible(&self) -> bool {
+        self.canary.is_plausible() && self.stable.is_plausible()
+    }
+
+    /// The number of scores, as trials without events.
+    pub(crate) fn trials(&self) -> Pair {
+        Pair::new(0, self.canary.n as u64, 0, self.stable.n as u64)
+    }
 }
 
 #[cfg(test)]

@@ -84,7 +84,12 @@ pub struct Dispersion {
 impl Dispersion {
     /// Takes one slice. A slice without both variants counts as time but carries no contrast.
     pub fn fold(&mut self, sums: impl Into<Sums>) {
-        self.scales[0].open.add(Contrast::of(sums));
+        self.fold_contrast(Contrast::of(sums));
+    }
+
+    /// Takes the contrast of one slice.
+    pub(crate) fn fold_contrast(&mut self, contrast: Contrast) {
+        self.scales[0].open.add(contrast);
         self.slices += 1;
         for level in 0..SCALES {
             if !self.slices.is_multiple_of(1 << level) {

@@ -3,15 +3,17 @@
 mod judgement;
 mod standing;
 
-use crate::assessment::{Assessment, Standing};
+use crate::assessment::{Assessment, ExtraErrors, Standing};
 use crate::budget::ErrorBudget;
-use crate::counts::{LabelSlice, RequestSlice};
+use crate::clusters::{ClusterSlice, Clusters};
+use crate::counts::{LabelSlice, MeanSlice, RequestSlice};
 use crate::gross::GrossErrors;
 use crate::histogram::Histogram;
 use crate::latency::StableLatency;
 use crate::logs::ln;
 use crate::monitor::{Monitor, RequestCounts};
 use crate::reading::Latencies;
+use crate::sample_ratio::RatioMonitor;
 use crate::settings::{Action, Guardrail, Metric, Settings, SettingsError};
 use crate::shown_latency::{ShownLatency, timed};
 use crate::tolerance::Tolerances;
@@ -31,6 +33,8 @@ pub struct Engine {
     budget: ErrorBudget,
     gross: GrossErrors,
     traffic: Traffic,
+    ratio: RatioMonitor,
+    clusters: Clusters,
     /// The newest epoch with a slice of requests that has both variants.
     compared_epoch: Option<u64>,
     slices: u64,
@@ -67,6 +71,8 @@ impl Engine {
             budget: ErrorBudget::new(settings.extra_errors_budget, margin),
             gross: GrossErrors::default(),
             traffic: Traffic::default(),
+            ratio: RatioMonitor::default(),
+            clusters: Clusters::default(),
             compared_epoch: None,
             slices: 0,
             refused_slices: 0,
@@ -88,6 +94,7 @@ impl Engine {
         self.budget.fold(errors);
         self.gross.fold(errors);
         self.traffic.fold(slice.epoch, slice.seconds, errors);
+        self.ratio.fold_requests(slice.epoch, slice.share, errors);
         let canary = Histogram::from_sparse(&slice.canary.latency);
         let stable = Histogram::from_sparse(&slice.stable.latency);
         let (canary_tail, stable_tail) = (canary.tail(), stable.tail());
@@ -118,6 +125,59 @@ impl Engine {
         }
     }
 
+    /// Takes one slice of scores for the guardrail with this index. It is refused and counted if its moments cannot be
+    /// true, or if that guardrail is on no mean.
+    pub fn fold_means(&mut self, guardrail: usize, slice: &MeanSlice) {
+        let taken = slice.is_plausible()
+            && self
+                .monitors
+                .get_mut(guardrail)
+                .is_some_and(|monitor| monitor.fold_means(slice));
+        if !taken {
+            self.refused_slices += 1;
+        }
+    }
+
+    /// Takes the cluster totals of one epoch, summed over sidecars: once per report interval (10 s) the newest epoch's,
+    /// and those of earlier epochs that still grew. They tell how much users differ and, with the share asked, whether
+    /// the canary gets it. Refused and counted if they cannot be true.
+    pub fn fold_clusters(&mut self, slice: &ClusterSlice) {
+        if !self.clusters.fold(slice) {
+            self.refused_slices += 1;
+            return;
+        }
+        self.ratio.fold_clusters(slice, &self.clusters);
+        let phi = self.clusters.phi();
+        self.monitors
+            .iter_mut()
+            .for_each(|monitor| monitor.know_users(phi));
+    }
+
+    /// Takes labels that came after their window, for the guardrail with this index. They never change a verdict of the
+    /// running rollout; they can only reopen it. Refused and counted like others.
+    pub fn fold_late_labels(&mut self, guardrail: usize, slice: &LabelSlice) {
+        let taken = slice.pair.is_plausible()
+            && self
+                .monitors
+                .get_mut(guardrail)
+                .is_some_and(|monitor| monitor.fold_late_labels(slice));
+        if !taken {
+            self.refused_slices += 1;
+        }
+    }
+
+    /// Takes the cluster totals of the labels of the guardrail with this index. Refused and counted if they cannot be
+    /// true, or if that guardrail has no labels.
+    pub fn fold_label_clusters(&mut self, guardrail: usize, slice: &ClusterSlice) {
+        let taken = self
+            .monitors
+            .get_mut(guardrail)
+            .is_some_and(|monitor| monitor.fold_label_clusters(slice));
+        if !taken {
+            self.refused_slices += 1;
+        }
+    }
+
     /// The state of all guardrails.
     ///
     /// `tolerance` is kappa of the present step; one that was not announced in the settings is
@@ -132,6 +192,15 @@ impl Engine {
     /// people: for a simulation that looks at millions of slices.
     pub fn stand(&self, tolerance: f64, epoch: u64, expects_both: bool) -> Standing {
         standing::stand(self, tolerance, epoch, expects_both)
+    }
+
+    fn extra_errors(&self) -> ExtraErrors {
+        self.budget.read(self.alpha, self.clusters.phi())
+    }
+
+    /// Whether the variants get the traffic that was asked, so that they can be compared for promotion.
+    fn is_comparable(&self) -> bool {
+        !self.ratio.read().mismatch
     }
 
     fn latencies(&self) -> Latencies {

@@ -22,7 +22,13 @@
 //! let mut engine = Engine::new(Settings::new(vec![guardrail])).expect("the settings are valid");
 //! let arm = |requests, errors| Arm { requests, errors, latency: Vec::new() };
 //! for _ in 0..30 {
-//!     let slice = RequestSlice { epoch: 1, seconds: 1.0, canary: arm(250, 1), stable: arm(250, 1) };
+//!     let slice = RequestSlice {
+//!         epoch: 1,
+//!         seconds: 1.0,
+//!         share: Some(0.5),
+//!         canary: arm(250, 1),
+//!         stable: arm(250, 1),
+//!     };
 //!     engine.fold_requests(&slice);
 //! }
 //! assert_eq!(engine.assess(1.0, 1, true).guardrails[0].verdict, Verdict::Safe);
@@ -30,6 +36,7 @@
 
 mod assessment;
 mod budget;
+mod clusters;
 mod contrast;
 pub mod count;
 mod counts;
@@ -39,16 +46,22 @@ mod gross;
 pub mod histogram;
 pub mod information;
 pub mod interval;
+mod label_rate;
+mod labelled;
 pub mod latency;
 mod limit;
 mod logs;
 pub mod margin;
+mod mean;
 mod missing;
 mod monitor;
 pub mod numeric;
 pub mod process;
 mod quantile;
+#[cfg(test)]
+mod random;
 mod reading;
+mod sample_ratio;
 mod settings;
 mod shifts;
 mod shown_latency;
@@ -60,9 +73,11 @@ pub mod wealth;
 mod weights;
 
 pub use assessment::{
-    Assessment, ExtraErrors, GuardrailAssessment, Harm, HarmCause, Missing, QuantileAssessment,
-    Standing, Verdict,
+    Assessment, ExtraErrors, GuardrailAssessment, Harm, HarmCause, LabelAssessment,
+    LabelRateAssessment, LateLabelAssessment, Missing, QuantileAssessment, RatioEvidence,
+    SampleRatioAssessment, Standing, Verdict,
 };
-pub use counts::{Arm, Counts, LabelSlice, Pair, RequestSlice, Sum, Sums};
+pub use clusters::{CLUSTERS, ClusterSlice, ClusterTotals};
+pub use counts::{Arm, Assigned, Counts, LabelSlice, MeanSlice, Pair, RequestSlice, Sum, Sums};
 pub use engine::Engine;
 pub use settings::{Action, Guardrail, Metric, Settings, SettingsError};

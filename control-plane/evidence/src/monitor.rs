@@ -1,24 +1,29 @@
 //! One guardrail of a running rollout: its rule and its evidence.
 
 use crate::assessment::{GuardrailAssessment, Verdict};
+use crate::clusters::ClusterSlice;
 use crate::count::{CountMonitor, Worse};
-use crate::counts::{Counts, LabelSlice, Pair};
+use crate::counts::{LabelSlice, MeanSlice, Pair};
 use crate::histogram::{Histogram, Tail};
+use crate::labelled::LabelMonitor;
 use crate::latency::LatencyMonitor;
 use crate::limit::LimitMonitor;
 use crate::logs::ln;
-use crate::reading::{Context, Reading, read_count, read_latency, read_limit};
+use crate::mean::MeanMonitor;
+use crate::reading::{
+    Context, Reading, read_count, read_labels, read_latency, read_limit, read_mean,
+};
 use crate::settings::{Action, Guardrail, Metric, Settings};
 use crate::tolerance::Tolerances;
-use crate::traffic::Traffic;
 
 /// The evidence of a guardrail, by the kind of its metric.
 #[derive(Clone, Debug)]
 enum Evidence {
     Errors(Box<CountMonitor>),
-    Labels(Box<CountMonitor>, Traffic),
+    Labels(Box<LabelMonitor>),
     Latency(LatencyMonitor),
     Limit(Box<LimitMonitor>),
+    Mean(Box<MeanMonitor>),
 }
 
 /// A slice of requests as the monitors take it.
@@ -71,19 +76,52 @@ impl Monitor {
                 monitor.fold(slice.canary, slice.stable);
                 self.compared |= has_both(slice);
             }
-            Evidence::Labels(..) => {}
+            Evidence::Labels(_) | Evidence::Mean(_) => {}
         }
     }
 
     /// Takes a slice of labels; false if this guardrail has no labels.
     pub(crate) fn fold_labels(&mut self, slice: &LabelSlice) -> bool {
-        let Evidence::Labels(monitor, traffic) = &mut self.evidence else {
+        let Evidence::Labels(monitor) = &mut self.evidence else {
             return false;
         };
-        monitor.fold_when_learnt(slice.pair);
-        traffic.fold(slice.epoch, slice.seconds, slice.pair);
+        monitor.fold(slice);
         self.compared |= slice.pair.has_both();
         true
+    }
+
+    /// Takes a slice of late labels; false if this guardrail has no labels.
+    pub(crate) fn fold_late_labels(&mut self, slice: &LabelSlice) -> bool {
+        let Evidence::Labels(monitor) = &mut self.evidence else {
+            return false;
+        };
+        monitor.fold_late(slice);
+        true
+    }
+
+    /// Takes a slice of scores; false if this guardrail has none.
+    pub(crate) fn fold_means(&mut self, slice: &MeanSlice) -> bool {
+        let Evidence::Mean(monitor) = &mut self.evidence else {
+            return false;
+        };
+        monitor.fold(slice);
+        self.compared = monitor.is_compared();
+        true
+    }
+
+    /// Takes cluster totals of labels; false if they cannot be true or this guardrail has no labels.
+    pub(crate) fn fold_label_clusters(&mut self, slice: &ClusterSlice) -> bool {
+        match &mut self.evidence {
+            Evidence::Labels(monitor) => monitor.fold_clusters(slice),
+            _ => false,
+        }
+    }
+
+    /// The variance inflation of the error rate between users.
+    pub(crate) fn know_users(&mut self, phi: f64) {
+        if let Evidence::Errors(monitor) = &mut self.evidence {
+            monitor.know_users(phi);
+        }
     }
 
     /// The log evidence it takes to act alone.
@@ -98,24 +136,23 @@ impl Monitor {
         let tolerance = context.tolerance.map(|index| tolerances.values()[index]);
         match &self.evidence {
             Evidence::Errors(monitor) => read_count(monitor, tolerance, context),
-            Evidence::Labels(monitor, traffic) => {
-                read_count(monitor, tolerance, Context { traffic, ..context })
-            }
+            Evidence::Labels(monitor) => read_labels(monitor, tolerance, context),
             Evidence::Latency(monitor) => {
                 read_latency(monitor, self.log_threshold_rollback(context.alpha), context)
             }
             Evidence::Limit(monitor) => read_limit(monitor, context),
+            Evidence::Mean(monitor) => read_mean(monitor, context),
         }
     }
 
     /// Log evidence against "within the margin". Finite.
     pub(crate) fn log_e_rollback(&self) -> f64 {
         match &self.evidence {
-            Evidence::Errors(monitor) | Evidence::Labels(monitor, _) => {
-                monitor.process().log_e_rollback()
-            }
+            Evidence::Errors(monitor) => monitor.process().log_e_rollback(),
+            Evidence::Labels(monitor) => monitor.rate().process().log_e_rollback(),
             Evidence::Latency(monitor) => monitor.log_e_rollback(),
             Evidence::Limit(monitor) => monitor.log_e_rollback(),
+            Evidence::Mean(monitor) => monitor.log_e_rollback(),
         }
     }
 
@@ -125,11 +162,11 @@ impl Monitor {
             return f64::NEG_INFINITY;
         };
         match &self.evidence {
-            Evidence::Errors(monitor) | Evidence::Labels(monitor, _) => {
-                monitor.process().log_e_promote(index)
-            }
+            Evidence::Errors(monitor) => monitor.process().log_e_promote(index),
+            Evidence::Labels(monitor) => monitor.log_e_promote(index),
             Evidence::Latency(monitor) => monitor.log_e_promote(index),
             Evidence::Limit(monitor) => monitor.log_e_promote(),
+            Evidence::Mean(monitor) => monitor.log_e_promote(index),
         }
     }
 
@@ -178,10 +215,22 @@ impl Evidence {
                 } else {
                     Worse::Higher
                 };
-                // The baseline holds requests, not labels.
-                let monitor = CountMonitor::new(worse, *margin, kappas, Counts::default());
-                Self::Labels(Box::new(monitor), Traffic::default())
+                Self::Labels(Box::new(LabelMonitor::new(
+                    worse,
+                    *margin,
+                    kappas,
+                    settings.alpha,
+                )))
             }
+            Metric::Mean {
+                higher_is_better,
+                margin,
+                ..
+            } => Self::Mean(Box::new(MeanMonitor::new(
+                *higher_is_better,
+                *margin,
+                kappas,
+            ))),
             Metric::Latency {
                 quantiles,
                 ratio,
@@ -235,5 +284,6 @@ pub(crate) fn judge(
         quantile: reading.quantile,
         quantiles: reading.quantiles,
         environment_unhealthy: broken_alone && verdict != Verdict::Harmful,
+        labels: reading.labels,
     }
 }

@@ -11,7 +11,7 @@ const STEPS: [f64; 7] = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0];
 /// Rollback steps below this stay out during the burn-in.
 const SMALLEST_UNMUTED: f64 = 0.5;
 /// A slice with fewer values of either variant says nothing.
-const FEWEST: f64 = 30.0;
+pub(crate) const FEWEST: f64 = 30.0;
 
 /// The first moments of a set of values.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -25,13 +25,35 @@ pub struct Moments {
 }
 
 impl Moments {
-    fn mean(self) -> f64 {
+    pub(crate) fn mean(self) -> f64 {
         self.sum / self.n.max(1.0)
     }
 
-    fn variance(self) -> f64 {
+    pub(crate) fn variance(self) -> f64 {
         let n = self.n.max(1.0);
         (self.sum_of_squares - self.sum * self.sum / n) / (n - 1.0).max(1.0)
+    }
+
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self {
+            n: self.n + other.n,
+            sum: self.sum + other.sum,
+            sum_of_squares: self.sum_of_squares + other.sum_of_squares,
+        }
+    }
+
+    /// Whether a set of values within `1e12` of 0 can have these moments.
+    pub(crate) fn is_plausible(self) -> bool {
+        let Self {
+            n,
+            sum,
+            sum_of_squares,
+        } = self;
+        let most = 1e12 * n;
+        let whole = (0.0..f64::from(u32::MAX)).contains(&n) && n == n.trunc();
+        // Cauchy and Schwarz, with room for the rounding of the sums.
+        let possible = sum * sum <= n * sum_of_squares * (1.0 + 1e-9);
+        whole && sum.abs() <= most && sum_of_squares <= 1e12 * most && possible
     }
 
     fn discount_and_add(&mut self, other: Self) {
@@ -100,6 +122,11 @@ impl NumericMonitor {
     /// Log wealth against "within the margin" at a tempering level.
     pub fn log_e_rollback(&self, level: usize) -> f64 {
         self.rollback.log_e(level)
+    }
+
+    /// Log wealth of the most successful promotion bet alone.
+    pub(crate) fn best_promote(&self, tolerance: usize, level: usize) -> Option<f64> {
+        self.promote.get(tolerance).map(|wealth| wealth.best(level))
     }
 
     /// Log wealth against "worse than the tolerance with this index" at a tempering level.

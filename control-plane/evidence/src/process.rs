@@ -27,6 +27,8 @@ pub struct Process {
     promote: Vec<PlainWealth<3>>,
     dispersion: Dispersion,
     phi: f64,
+    /// Inflation that is known from elsewhere.
+    known_phi: f64,
 }
 
 impl Process {
@@ -37,6 +39,7 @@ impl Process {
             promote: vec![PlainWealth::default(); tolerances],
             dispersion: Dispersion::default(),
             phi: 1.0,
+            known_phi: 1.0,
         }
     }
 
@@ -61,6 +64,11 @@ impl Process {
         self.phi = self.phi.min(phi);
     }
 
+    /// What is known otherwise about the variance inflation: it is at least this.
+    pub(crate) fn know_phi(&mut self, phi: f64) {
+        self.known_phi = phi.max(1.0);
+    }
+
     /// Takes one slice without betting on it: it only teaches the dispersion.
     pub fn fold_neutral(&mut self, sums: impl Into<Sums>) {
         self.fold(&[0.0; 10], |_| [0.0; 3], sums);
@@ -68,18 +76,18 @@ impl Process {
 
     /// Variance inflation, >= 1.
     pub fn phi(&self) -> f64 {
-        self.phi
+        self.phi.max(self.known_phi)
     }
 
     /// Log wealth against "within the margin". Finite.
     pub fn log_e_rollback(&self) -> f64 {
-        self.rollback.log_e(rollback_level(self.phi))
+        self.rollback.log_e(rollback_level(self.phi()))
     }
 
     /// Log wealth against "worse than the tolerance with this index". Negative infinity if there is
     /// no such tolerance, or if the dispersion is above every tempering level.
     pub fn log_e_promote(&self, tolerance: usize) -> f64 {
-        match (self.promote.get(tolerance), level_for(self.phi)) {
+        match (self.promote.get(tolerance), level_for(self.phi())) {
             (Some(wealth), Some(level)) => wealth.log_e(level),
             _ => f64::NEG_INFINITY,
         }
@@ -88,7 +96,7 @@ impl Process {
     /// Log wealth of the most successful promotion bet and the variance inflation it was divided
     /// by.
     pub(crate) fn best_promote(&self, tolerance: usize) -> Option<(f64, f64)> {
-        let level = level_for(self.phi)?;
+        let level = level_for(self.phi())?;
         let wealth = self.promote.get(tolerance)?;
         Some((wealth.best(level), TEMPERING[level]))
     }

@@ -3,14 +3,16 @@
 mod count;
 mod latency;
 mod limit;
+mod mean;
 
-use crate::assessment::{Missing, QuantileAssessment};
+use crate::assessment::{LabelAssessment, Missing, QuantileAssessment};
 use crate::histogram::Tail;
 use crate::traffic::Traffic;
 
-pub(crate) use count::read_count;
+pub(crate) use count::{read_count, read_labels};
 pub(crate) use latency::read_latency;
 pub(crate) use limit::read_limit;
+pub(crate) use mean::read_mean;
 
 /// What readings share.
 #[derive(Clone, Copy, Debug)]
@@ -52,4 +54,5 @@ pub(crate) struct Reading {
     pub(crate) quantiles: Vec<QuantileAssessment>,
     /// Evidence of a broken limit that stable may break as well.
     pub(crate) log_e_limit_alone: Option<f64>,
+    pub(crate) labels: Option<LabelAssessment>,
 }

@@ -31,6 +31,15 @@ pub enum Metric {
         /// The limit in milliseconds.
         limit_ms: f64,
     },
+    /// The mean of a numeric score.
+    Mean {
+        /// The score's name.
+        name: String,
+        /// Whether a higher mean is the better one.
+        higher_is_better: bool,
+        /// Tolerated worsening, in units of the score.
+        margin: f64,
+    },
     /// A rate known from labels: accuracy, or an outcome.
     Labelled {
         /// The metric's name, `accuracy` or that of the outcome.
@@ -189,6 +198,10 @@ fn check_metric(path: &str, metric: &Metric) -> Result<(), SettingsError> {
             quantiles
                 .iter()
                 .try_for_each(|q| open_unit(&format!("{path}.quantiles"), *q))
+        }
+        Metric::Mean { margin, .. } => {
+            let hint = "in units of the score";
+            within(&format!("{path}.margin"), *margin, 0.0, 1e12, hint)
         }
         Metric::LatencyLimit { quantile, limit_ms } => {
             open_unit(&format!("{path}.quantile"), *quantile)?;

@@ -31,6 +31,12 @@ impl SampleRatio {
     pub fn log_e(&self) -> f64 {
         log_mean_exp(&self.log)
     }
+
+    /// [`Self::log_e`] if the variance of the units is `phi >= 1` times that of independent ones. It is at most
+    /// `log_e() / phi` (power means), so no choice of `phi`, from whatever data, can make false alarms more frequent.
+    pub fn log_e_tempered(&self, phi: f64) -> f64 {
+        log_mean_exp(&self.log.map(|log| log / phi))
+    }
 }
 
 /// The closed form for a constant share with a `Dirichlet(k w, k (1 - w))` prior (Lindon and Malek,

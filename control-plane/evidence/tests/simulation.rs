@@ -128,6 +128,7 @@ impl World {
         self.engine.fold_requests(&RequestSlice {
             epoch: 1,
             seconds: 1.0,
+            share: Some(self.share),
             canary,
             stable,
         });
@@ -137,6 +138,7 @@ impl World {
                 epoch: 1,
                 seconds: 1.0,
                 pair: labels,
+                assigned: None,
             },
         );
     }

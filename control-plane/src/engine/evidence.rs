@@ -3,7 +3,8 @@
 use serinus_core::ledger::counts::sketch_from_wire;
 use serinus_core::plan;
 use serinus_evidence::{
-    Arm, Assessment, Counts, GuardrailAssessment, LabelSlice, Missing, Pair, RequestSlice, Verdict,
+    Arm, Assessment, Assigned, Counts, GuardrailAssessment, LabelSlice, Missing, Pair,
+    RequestSlice, Verdict,
 };
 use serinus_proto::{stored::v1 as stored, v1};
 use std::time::Duration;
@@ -14,6 +15,7 @@ pub(super) fn request_slice(slice: &stored::Slice) -> RequestSlice {
     RequestSlice {
         epoch: slice.epoch,
         seconds: slice.seconds,
+        share: None,
         canary: arm(slice.canary.as_ref(), slice.warm),
         stable: arm(slice.stable.as_ref(), false),
     }
@@ -51,6 +53,10 @@ pub(super) fn label_slice(slice: &stored::LabelSlice) -> LabelSlice {
             canary: counts(slice.canary_sum_ppm, slice.canary_labels),
             stable: counts(slice.stable_sum_ppm, slice.stable_labels),
         },
+        assigned: slice
+            .canary_assigned
+            .zip(slice.stable_assigned)
+            .map(|(canary, stable)| Assigned { canary, stable }),
     }
 }
 

@@ -8,7 +8,7 @@ use serinus_control_plane::store::Store as _;
 use serinus_core::ledger::counts::{Counts, sketch_from_wire};
 use serinus_core::plan::{self, view};
 use serinus_core::rollout::{self, Rollout, invariants};
-use serinus_evidence::{Arm, Engine as Evidence, LabelSlice, Pair, RequestSlice};
+use serinus_evidence::{Arm, Assigned, Engine as Evidence, LabelSlice, Pair, RequestSlice};
 use serinus_proto::{stored::v1 as stored, v1};
 use std::collections::{BTreeMap, BTreeSet};
 use v1::event::Kind;
@@ -350,6 +350,7 @@ fn request_slice(slice: &stored::Slice) -> RequestSlice {
     RequestSlice {
         epoch: slice.epoch,
         seconds: slice.seconds,
+        share: None,
         canary: arm(slice.canary.as_ref(), !slice.warm),
         stable: arm(slice.stable.as_ref(), true),
     }
@@ -366,5 +367,9 @@ fn label_slice(slice: &stored::LabelSlice) -> LabelSlice {
             right(slice.stable_sum_ppm),
             slice.stable_labels,
         ),
+        assigned: slice
+            .canary_assigned
+            .zip(slice.stable_assigned)
+            .map(|(canary, stable)| Assigned { canary, stable }),
     }
 }

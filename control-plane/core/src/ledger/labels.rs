@@ -312,6 +312,8 @@ impl Run {
             canary_sum_ppm: self.sum.canary.sum_ppm,
             stable_labels: self.sum.stable.labels,
             stable_sum_ppm: self.sum.stable.sum_ppm,
+            canary_assigned: Some(self.sum.canary.assigned),
+            stable_assigned: Some(self.sum.stable.assigned),
         }
     }
 }

@@ -40,15 +40,16 @@ pub(super) fn stand(engine: &Engine, tolerance: f64, epoch: u64, expects_both: b
         required_safe_fully &= (!is_harmful && proven(full)) || !monitor.is_required();
         verdicts.push(verdict);
     }
-    let extra_errors = engine.budget.read(engine.alpha);
+    let extra_errors = engine.extra_errors();
+    let comparable = engine.is_comparable();
     Standing {
         verdicts,
         log_e_rollback,
         log_threshold,
         harmful,
         leaning_harmful: log_e_rollback >= 0.5 * log_threshold,
-        required_safe,
-        required_safe_fully,
+        required_safe: required_safe && comparable,
+        required_safe_fully: required_safe_fully && comparable,
         extra_errors,
         budget_spent: extra_errors.spent,
     }

@@ -5,6 +5,8 @@ use crate::assessment::{Harm, HarmCause, Verdict};
 use crate::counts::{Arm, Pair};
 use proptest::prelude::*;
 
+mod trust;
+
 fn guardrail(metric: Metric) -> Guardrail {
     Guardrail {
         metric,
@@ -62,6 +64,7 @@ fn slice(epoch: u64, canary: Arm, stable: Arm) -> RequestSlice {
     RequestSlice {
         epoch,
         seconds: 1.0,
+        share: None,
         canary,
         stable,
     }
@@ -127,6 +130,7 @@ fn labels_are_judged_by_labels() {
         epoch: 1,
         seconds: 1.0,
         pair: Pair::new(canary, 100, 92, 100),
+        assigned: None,
     };
     (0..100).for_each(|_| engine.fold_labels(1, &labels(92)));
     let assessment = engine.assess(1.0, 1, true);
@@ -387,7 +391,7 @@ proptest! {
         let mut engine = engine(vec![errors(0.01), latency(), limit(250.0), accuracy()]);
         for (canary, stable, seconds) in arms {
             let pair = Pair::new(canary.errors, canary.requests, stable.errors, stable.requests);
-            engine.fold_labels(3, &LabelSlice { epoch: 1, seconds, pair });
+            engine.fold_labels(3, &LabelSlice { epoch: 1, seconds, pair, assigned: None });
             engine.fold_requests(&RequestSlice { seconds, ..slice(1, canary, stable) });
             assert_sane(&engine);
         }

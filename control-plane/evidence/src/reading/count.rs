@@ -3,6 +3,7 @@
 use super::{Context, Reading};
 use crate::assessment::Missing;
 use crate::count::{CountMonitor, LARGEST_HARM};
+use crate::labelled::LabelMonitor;
 use crate::missing::{Outlook, towards_safe};
 
 /// `tolerance` is the value that `context.tolerance` is the index of.
@@ -34,7 +35,24 @@ pub(crate) fn read_count(
         quantile: None,
         quantiles: Vec::new(),
         log_e_limit_alone: None,
+        labels: None,
     }
+}
+
+/// Reads a labelled metric: while labels are too unlike in number, nothing is promoted on them and no wait is promised.
+pub(crate) fn read_labels(
+    monitor: &LabelMonitor,
+    tolerance: Option<f64>,
+    context: Context<'_>,
+) -> Reading {
+    let traffic = monitor.traffic();
+    let mut reading = read_count(monitor.rate(), tolerance, Context { traffic, ..context });
+    reading.labels = Some(monitor.read());
+    if monitor.blocks() {
+        reading.log_e_promote = f64::NEG_INFINITY;
+        reading.missing = None;
+    }
+    reading
 }
 
 fn missing(monitor: &CountMonitor, tolerance: f64, context: Context<'_>) -> Option<Missing> {

@@ -48,6 +48,7 @@ pub(crate) fn read_latency(
         quantile: decisive.map(|one| one.quantile),
         quantiles,
         log_e_limit_alone: None,
+        labels: None,
     }
 }
 

@@ -28,6 +28,7 @@ pub(crate) fn read_limit(monitor: &LimitMonitor, context: Context<'_>) -> Readin
         quantile: Some(monitor.quantile()),
         quantiles: Vec::new(),
         log_e_limit_alone: Some(monitor.log_e_absolute()),
+        labels: None,
     }
 }
 

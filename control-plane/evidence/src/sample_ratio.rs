@@ -1,0 +1,124 @@
+//! Does the canary get the share of the traffic that was asked? If not, the variants are not comparable and nothing may
+//! be promoted on the comparison.
+
+use crate::assessment::{RatioEvidence, SampleRatioAssessment};
+use crate::clusters::{ClusterSlice, Clusters};
+use crate::contrast::Contrast;
+use crate::counts::{Counts, Pair};
+use crate::dispersion::Dispersion;
+use crate::logs::ln;
+use crate::srm::SampleRatio;
+
+/// Accepted chance of a false alarm without keys.
+const FALSE_ALARM: f64 = 0.001;
+/// With keys: standard errors beyond which two successive reports are an alarm.
+const ALARM_T: f64 = 5.0;
+
+/// The newest epoch whose share is known.
+#[derive(Clone, Copy, Debug, Default)]
+struct Newest {
+    epoch: u64,
+    asked: f64,
+    /// Canary requests among all requests.
+    got: Counts,
+}
+
+/// Without keys every request is assigned on its own and requests are counted; with keys clusters are.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RatioMonitor {
+    requests: SampleRatio,
+    dispersion: Dispersion,
+    by_requests: Option<Newest>,
+    by_clusters: Option<Newest>,
+    t: f64,
+    reports_beyond: u32,
+}
+
+impl RatioMonitor {
+    /// Takes one slice of requests and the share that its epoch asks for.
+    pub(crate) fn fold_requests(&mut self, epoch: u64, share: Option<f64>, pair: Pair) {
+        let Some(share) = share.filter(is_inside) else {
+            return;
+        };
+        let (canary, all) = (pair.canary.n as f64, (pair.canary.n + pair.stable.n) as f64);
+        self.requests.fold(pair.canary.n, pair.stable.n, share);
+        self.dispersion.fold_contrast(Contrast {
+            difference: canary - share * all,
+            weight: all,
+            variance: all * share * (1.0 - share),
+        });
+        let got = Counts {
+            x: pair.canary.n,
+            n: pair.canary.n + pair.stable.n,
+        };
+        match &mut self.by_requests {
+            Some(newest) if newest.epoch == epoch => newest.got.add(got),
+            Some(newest) if newest.epoch > epoch => {}
+            newest => {
+                let asked = share;
+                *newest = Some(Newest { epoch, asked, got });
+            }
+        }
+    }
+
+    /// Takes what a report of cluster totals amounts to.
+    pub(crate) fn fold_clusters(&mut self, slice: &ClusterSlice, clusters: &Clusters) {
+        let (Some(t), Some(asked)) = (clusters.t(), slice.share.filter(is_inside)) else {
+            return;
+        };
+        // The last totals of an epoch that is over are no report of their own.
+        if !clusters.is_newest(slice.epoch) {
+            return;
+        }
+        let mut got = Counts::default();
+        for (canary, stable) in slice.totals.canary.iter().zip(&slice.totals.stable) {
+            got.add(Counts {
+                x: canary.n,
+                n: canary.n + stable.n,
+            });
+        }
+        self.t = t;
+        self.reports_beyond = if t.abs() > ALARM_T {
+            self.reports_beyond.saturating_add(1)
+        } else {
+            0
+        };
+        let epoch = slice.epoch;
+        self.by_clusters = Some(Newest { epoch, asked, got });
+    }
+
+    pub(crate) fn read(&self) -> SampleRatioAssessment {
+        let newest = self.by_clusters.or(self.by_requests);
+        let (mismatch, evidence) = if self.by_clusters.is_some() {
+            let evidence = RatioEvidence::Clusters {
+                t: self.t,
+                threshold: ALARM_T,
+            };
+            (self.reports_beyond >= 2, evidence)
+        } else if self.by_requests.is_some() {
+            let phi = self.dispersion.phi();
+            let (log_e, log_threshold) = (self.requests.log_e_tempered(phi), -ln(FALSE_ALARM));
+            let evidence = RatioEvidence::Requests {
+                log_e,
+                log_threshold,
+                phi,
+            };
+            (log_e >= log_threshold, evidence)
+        } else {
+            (false, RatioEvidence::Unknown)
+        };
+        SampleRatioAssessment {
+            mismatch,
+            asked: newest.map(|newest| newest.asked),
+            achieved: newest.and_then(|newest| newest.got.rate()),
+            evidence,
+        }
+    }
+}
+
+fn is_inside(share: &f64) -> bool {
+    *share > 0.0 && *share < 1.0
+}
+
+#[cfg(test)]
+mod tests;
