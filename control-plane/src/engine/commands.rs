@@ -5,6 +5,7 @@ use super::handle::{Command, CommandError, Verb};
 use super::requests::{self, Known, Requests};
 use super::stage::{Cause, Stage};
 use prost::Message as _;
+use serinus_core::ledger::history;
 use serinus_core::plan;
 use serinus_core::rollout::{self, CommandKind, Rollout};
 use serinus_evidence::Engine as Evidence;
@@ -164,7 +165,9 @@ impl Desk<'_> {
         let known = self.book.models.get(&plan.model).map(|model| &model.stable);
         let plan = plan::complete(plan, known).map_err(CommandError::Invalid)?;
         // What cannot be judged must not get into the log: no engine would start from it.
-        match Evidence::new(plan::evidence_settings(&plan)) {
+        let stable = self.book.known_of_stable(&plan.model, self.now_ms);
+        let settings = history::begin_with(plan::evidence_settings(&plan), stable.as_ref());
+        match Evidence::new(settings) {
             Ok(_) => Ok(plan),
             Err(error) => Err(CommandError::Invalid(vec![v1::Violation {
                 path: error.field().to_owned(),

@@ -49,6 +49,7 @@ impl Engine {
             self.emit(&id, &model, &Cause::own(), vec![kind], now_ms)?;
         }
         self.fleet.forget(now_ms);
+        self.book.histories.forget(now_ms / 1000);
         Ok(())
     }
 
