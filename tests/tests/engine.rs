@@ -2,8 +2,11 @@
 
 use anyhow::Result;
 use serinus_control_plane::engine::{Command, CommandError, Verb};
+use serinus_control_plane::store::Store as _;
 use serinus_control_plane::store::memory::Disk;
+use serinus_proto::stored::v1::StableHistory;
 use serinus_proto::v1::{self, State};
+use serinus_tests::world::oracle::Oracle;
 use serinus_tests::world::{Behaviour, World};
 
 const PLAN: &str = r#"
@@ -152,6 +155,69 @@ async fn a_crash_changes_nothing() -> Result<()> {
                 .map(|t| (t.stable_requests, t.canary_requests, t.canary_errors)),
         );
     }
+    Ok(())
+}
+
+/// What was stored of stable with each rollout, oldest first.
+fn known(world: &World) -> Result<Vec<Option<StableHistory>>> {
+    let records = world.store.load()?.records.into_iter();
+    let created = records.filter(|record| {
+        let kind = record.event.as_ref().and_then(|event| event.kind.as_ref());
+        matches!(kind, Some(v1::event::Kind::Created(_)))
+    });
+    Ok(created.map(|record| record.stable_history).collect())
+}
+
+#[tokio::test]
+async fn a_rollout_begins_with_what_stable_did_before_it() -> Result<()> {
+    let mut world = world(7).await?;
+    world.stable.error_rate = 0.2;
+    world.run(90).await?;
+    world.apply(PLAN).await?;
+    let stored = known(&world)?.remove(0).unwrap_or_default();
+    // The newest second may not have been reported by everybody.
+    assert_eq!(stored.requests, [500; 89]);
+    let errors = stored.errors.iter().sum::<u64>() as f64;
+    assert!((errors / (89.0 * 500.0) - 0.2).abs() < 0.02, "{errors}");
+    let timed: u64 = stored.latency.unwrap_or_default().counts.iter().sum();
+    assert_eq!(timed, 60 * 500);
+    let mut oracle = Oracle::default();
+    for _ in 0..4 {
+        world.run(3).await?;
+        oracle.follow(&world)?;
+        oracle.replay(&world)?;
+        world.crash().await?;
+    }
+    let others = world.store.load()?.records.len() - 1;
+    let without = world.store.load()?.records.into_iter();
+    let without = without.filter(|record| record.stable_history.is_none());
+    assert_eq!(without.count(), others, "it is stored once");
+    Ok(())
+}
+
+#[tokio::test]
+async fn stable_is_known_on_after_a_rollback_and_anew_after_a_promotion() -> Result<()> {
+    let mut world = world(8).await?;
+    world.canary.error_rate = 1.0;
+    world.apply(PLAN).await?;
+    assert!(world.run_until(30, ended).await?);
+    world.run(20).await?;
+    world.canary = world.stable;
+    world.apply(PLAN).await?;
+    let begun = known(&world)?.remove(1).unwrap_or_default();
+    assert!(begun.requests.len() > 20, "{begun:?}");
+    assert_eq!(begun.requests.last(), Some(&500));
+    assert!(
+        begun.errors.iter().sum::<u64>() < 500,
+        "stable's own: {begun:?}"
+    );
+    assert!(world.run_until(600, ended).await?);
+    assert_eq!(world.rollout()?.state(), State::Promoted);
+    world.run(12).await?;
+    let next = PLAN.replace("v2", "v3").replace("v1", "v2");
+    world.apply(&next).await?;
+    let anew = known(&world)?.remove(2).unwrap_or_default();
+    assert!((11..=13).contains(&anew.requests.len()), "{anew:?}");
     Ok(())
 }
 
