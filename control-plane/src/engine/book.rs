@@ -110,6 +110,11 @@ impl Book {
         self.histories.of(model)?.freeze(now_ms / 1000)
     }
 
+    /// A model's requests per second, if they are known.
+    pub(super) fn traffic_of(&self, model: &str, now_ms: u64) -> Option<f64> {
+        self.histories.of(model)?.rate(now_ms / 1000)
+    }
+
     fn created(
         &mut self,
         event: &v1::Event,
