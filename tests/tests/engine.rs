@@ -221,6 +221,89 @@ async fn stable_is_known_on_after_a_rollback_and_anew_after_a_promotion() -> Res
     Ok(())
 }
 
+const AUTO: &str = r#"
+model: digits
+stable: {name: v1, endpoints: ["http://127.0.0.1:1"]}
+canary: {name: v2, endpoints: ["http://127.0.0.1:2"]}
+ramp: auto
+failure: {attempt_timeout: 1s}
+bake: {duration: 5s}
+guardrails:
+  - {metric: error_rate, margin: 0.0025}
+  - {metric: latency, ratio: 1.5, slack: 20ms}
+"#;
+
+#[tokio::test]
+async fn an_automatic_ramp_begins_by_the_traffic_and_follows_the_evidence() -> Result<()> {
+    let mut world = world(9).await?;
+    world.run(30).await?;
+    // So long at each step, and with so wide a margin, that the evidence is ahead.
+    let auto = AUTO
+        .replace("auto", "{min_duration: 15s}")
+        .replace("0.0025", "0.02");
+    let rollout = world.apply(&auto).await?;
+    let plan = rollout.plan.clone().unwrap_or_default();
+    let choice = plan.ramp.as_ref().and_then(|ramp| ramp.choice);
+    let choice = choice.unwrap_or_default();
+    assert!(
+        (choice.requests_per_second - 500.0).abs() < 1e-9,
+        "{choice:?}"
+    );
+    assert!(!choice.assumed && choice.first_share == 0.012, "{choice:?}");
+    assert_eq!(rollout.split["v2"], 0.012);
+    world.run(3).await?;
+    // The same plan again, at another rate, is the rollout that is active.
+    world.rate = 900;
+    world.run(20).await?;
+    assert_eq!(world.apply(&auto).await?.id, rollout.id);
+    world.crash().await?;
+    assert!(world.run_until(600, ended).await?);
+    assert_eq!(
+        world.rollout()?.state(),
+        State::Promoted,
+        "{:#?}",
+        world.rollout()?
+    );
+    let events = world.handle.events(0, 1000).await?;
+    let passed = events.iter().any(|event| match &event.kind {
+        Some(v1::event::Kind::DecisionMade(made)) => {
+            let decision = made.decision.as_ref();
+            decision.is_some_and(|of| of.sentence.contains("passed over"))
+        }
+        _ => false,
+    });
+    assert!(passed, "{events:#?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_automatic_ramp_of_unknown_traffic_is_cautious_and_a_dead_canary_has_few_victims()
+-> Result<()> {
+    let mut world = world(10).await?;
+    let rollout = world.apply(AUTO).await?;
+    assert_eq!(rollout.split["v2"], 0.01);
+    world.rate = 5_000;
+    world.run(20).await?;
+    let request = v1::CommandRequest {
+        rollout: "digits".into(),
+        request_id: "back".into(),
+        ..v1::CommandRequest::default()
+    };
+    world
+        .command(Command::Verb(Verb::Rollback, request))
+        .await??;
+    world.run(60).await?;
+    world.canary.error_rate = 1.0;
+    let rollout = world.apply(AUTO).await?;
+    assert_eq!(rollout.split["v2"], 0.0012);
+    assert!(world.run_until(30, ended).await?);
+    let back = world.rollout()?;
+    assert_eq!(back.state(), State::RolledBack);
+    let victims = back.traffic.unwrap_or_default().canary_errors;
+    assert!((5..=45).contains(&victims), "{victims}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn reports_count_once_whatever_the_network_does() -> Result<()> {
     let mut world = world(5).await?;

@@ -77,9 +77,10 @@ fn passed_over(rollout: &Rollout, step: usize, facts: &Facts) -> String {
         .collect();
     match facts.excluded_tolerance {
         Some(excluded) if !between.is_empty() => format!(
-            "; SAFE at tolerance {} too, so {} is passed over",
+            "; SAFE at tolerance {} too, so {} {} passed over",
             number(excluded),
-            between.join(" and ")
+            between.join(" and "),
+            if between.len() == 1 { "is" } else { "are" }
         ),
         _ => String::new(),
     }

@@ -21,11 +21,11 @@ pub(super) fn read(fields: &mut Fields<'_>, problems: &Problems) -> Option<Ramp>
         _ => {}
     }
     let mut fields = Fields::open(node, &path, FORM, problems)?;
+    let victims = fields.whole("victims", super::super::ramp::FEWEST_VICTIMS, "such as 30");
     let max_share = fields.share("max_share");
     if max_share == Some(0.0) {
         fields.complain("max_share", "is 0; write a fraction above 0, such as 0.5");
     }
-    let victims = fields.whole("victims", super::super::ramp::FEWEST_VICTIMS, "such as 30");
     let ramp = Ramp {
         victims: victims.unwrap_or_default(),
         max_share: max_share.unwrap_or_default(),
