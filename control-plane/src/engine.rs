@@ -7,6 +7,7 @@ mod commands;
 mod evidence;
 mod fleet;
 pub mod handle;
+mod histories;
 mod look;
 mod message;
 mod outcomes;

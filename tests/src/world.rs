@@ -66,6 +66,8 @@ pub struct World {
     pub statuses: BTreeMap<&'static str, u64>,
     model: String,
     random: StdRng,
+    /// Of traffic outside of rollouts, so that it changes nothing of what happens within them.
+    idle: StdRng,
 }
 
 impl World {
@@ -98,6 +100,7 @@ impl World {
             statuses: BTreeMap::new(),
             model: model.to_owned(),
             random: StdRng::seed_from_u64(seed),
+            idle: StdRng::seed_from_u64(seed ^ 0x5eed),
         };
         world.attach_all().await?;
         Ok(world)
@@ -410,9 +413,11 @@ impl World {
         let of = &mut self.sidecars[number];
         let second = second.saturating_add_signed(of.clock_ms / 1000);
         let held = of.held.clone();
-        let held = held.filter(|held| !held.rollout.is_empty() && !held.rolled_back);
+        let active = held
+            .clone()
+            .filter(|held| !held.rollout.is_empty() && !held.rolled_back);
         let mut cells = Vec::new();
-        if let Some(assignment) = held {
+        if let Some(assignment) = active {
             let pass = Second {
                 assignment: &assignment,
                 second,
@@ -426,6 +431,10 @@ impl World {
             let [stable, canary] = counts;
             self.sent = (self.sent.0 + stable.assigned, self.sent.1 + canary.assigned);
             cells.push(cell);
+        } else if n > 0 {
+            let held = held.as_deref();
+            let idle = traffic::idle(&mut self.idle, &self.model, held, second, self.stable, n);
+            cells.push(idle);
         }
         of.seq += 1;
         v1::ReportRequest {

@@ -136,6 +136,7 @@ fn nonsense(rollout: &str) -> Vec<v1::Cell> {
         epoch,
         second,
         variants,
+        model: String::new(),
     };
     let mut cells: Vec<v1::Cell> = all
         .iter()
@@ -152,6 +153,18 @@ fn nonsense(rollout: &str) -> Vec<v1::Cell> {
         rollout: "no such rollout".into(),
         ..cell(1_800_000_001, 1, one())
     });
+    for model in ["digits", "no such model"] {
+        let of_model = |second, variants| v1::Cell {
+            rollout: String::new(),
+            model: model.into(),
+            ..cell(second, 0, variants)
+        };
+        cells.extend(
+            all.iter()
+                .map(|set| of_model(1_800_000_001, vec![variant(*set)])),
+        );
+        cells.extend([0, u64::MAX].map(|second| of_model(second, one())));
+    }
     cells
 }
 
@@ -362,6 +375,7 @@ async fn what_comes_for_an_epoch_that_ended_long_ago_is_late_after_a_restart_too
                 ok: 7,
                 ..v1::VariantCell::default()
             }],
+            model: String::new(),
         }],
         keys: Vec::new(),
     };
@@ -468,6 +482,7 @@ async fn two_sidecars_may_draw_the_same_incarnation() -> Result<()> {
                     ok: n,
                     ..v1::VariantCell::default()
                 }],
+                model: String::new(),
             }],
             keys: Vec::new(),
         };

@@ -6,16 +6,18 @@ use crate::args::values;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::Session;
-use serinus_core::plan::short_form;
+use serinus_core::plan::{short_form, short_form_auto};
 use serinus_proto::v1;
 
 const EXAMPLES: &str = "\
 Examples:
   serinus deploy recommender --stable v1=http://127.0.0.1:9001 --canary v2=http://127.0.0.1:9002 --percent 5
   serinus deploy recommender --canary v3=http://127.0.0.1:9003 --wait
+  serinus deploy recommender --canary v3=http://127.0.0.1:9003 --auto
   serinus deploy recommender --canary v3=http://127.0.0.1:9003 --validate-only -o yaml
 
-Steps are PERCENT, then 25, 50 and 100 %, with guardrails on errors and latency. --stable is needed the first time a
+Steps are PERCENT, then 25, 50 and 100 %, with guardrails on errors and latency; with --auto the first one follows from
+the traffic, and each is left as soon as the evidence allows. --stable is needed the first time a
 model is named; afterwards the version that serves it is known. With --wait the exit codes are those of `status`.";
 
 /// `deploy`.
@@ -33,6 +35,9 @@ pub(crate) struct Args {
     /// Share of the first step, in per cent
     #[arg(long, value_name = "PERCENT", default_value_t = 5.0)]
     percent: f64,
+    /// Choose the steps by the traffic and the evidence
+    #[arg(long, conflicts_with = "percent")]
+    auto: bool,
     /// Wait for the end
     #[arg(long)]
     wait: bool,
@@ -67,7 +72,12 @@ pub(crate) async fn run(args: Args, session: &mut Session<'_, '_>) -> Result<Exi
 
 fn plan(args: &Args) -> Result<v1::Plan, Failure> {
     let stable = args.stable.as_ref().map(named_url);
-    let plan = short_form(&args.model, stable, named_url(&args.canary), args.percent);
+    let (model, canary) = (&args.model, named_url(&args.canary));
+    let plan = if args.auto {
+        short_form_auto(model, stable, canary)
+    } else {
+        short_form(model, stable, canary, args.percent)
+    };
     let mut plan =
         plan.map_err(|violations| Failure::violations("this is no valid deployment", &violations))?;
     // The short form takes one address each; here there may be several.

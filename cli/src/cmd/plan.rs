@@ -7,7 +7,7 @@ use crate::failure::{Failure, violation_line};
 use crate::output::json;
 use crate::session::emit;
 use serde_json::{Value, json};
-use serinus_core::plan::parse;
+use serinus_core::plan::{parse, ramp_outlook};
 use serinus_proto::v1;
 use std::io::Read as _;
 
@@ -17,7 +17,7 @@ Examples:
   serinus plan check plans/*.yaml -o json
   kubectl get configmap plan -o jsonpath='{.data.plan}' | serinus plan check -
 
-Prints `FILE: ok` or all mistakes of the file, each with its path. Exit code 2 if there is any.";
+Prints `FILE: ok`, with what an automatic ramp would do, or all mistakes of the file, each with its path. Exit code 2 if there is any.";
 
 /// The largest plan that is read; real ones have a few kilobytes.
 const LARGEST: u64 = 1 << 20;
@@ -74,7 +74,11 @@ pub(crate) fn run(
 impl Checked {
     fn text(&self) -> String {
         match &self.result {
-            Ok(_) => format!("{}: ok\n", self.file),
+            Ok(plan) => {
+                let outlook = ramp_outlook(plan).unwrap_or_default();
+                let lines = outlook.iter().map(|line| format!("  {line}\n"));
+                format!("{}: ok\n{}", self.file, lines.collect::<String>())
+            }
             Err(violations) => violations
                 .iter()
                 .map(|violation| format!("{}: {}\n", self.file, violation_line(violation)))

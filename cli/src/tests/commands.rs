@@ -99,6 +99,24 @@ async fn deploy_is_a_plan_with_all_endpoints() {
 }
 
 #[tokio::test]
+async fn deploy_can_leave_the_steps_to_the_evidence() {
+    let fake = Fake::start().await;
+    let mut args = vec![
+        "deploy",
+        "recommender",
+        "--canary",
+        "v2=http://127.0.0.1:9002",
+        "--auto",
+    ];
+    let ran = serinus(&fake, &args).await;
+    assert_eq!(ran.exit, Exit::Ok, "{ran:?}");
+    let plan = fake.world().applied.clone().unwrap().plan.unwrap();
+    assert!(plan.ramp.is_some() && plan.steps.is_empty(), "{plan:?}");
+    args.extend(["--percent", "5"]);
+    assert_eq!(serinus(&fake, &args).await.exit, Exit::BadInput);
+}
+
+#[tokio::test]
 async fn a_bad_deployment_is_refused_before_it_is_sent() {
     let fake = Fake::start().await;
     let args = [

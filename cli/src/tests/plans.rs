@@ -106,3 +106,17 @@ async fn what_is_no_plan_file_is_told_apart() {
     let ran = serinus_with(&["plan", "check", "-"], "{").await;
     assert_eq!(ran.exit, Exit::BadInput, "{ran:?}");
 }
+
+#[tokio::test]
+async fn what_an_automatic_ramp_would_do_is_told() {
+    let steps = GOOD.find("steps:").unwrap();
+    let auto = file(&format!("{}ramp: auto\n", &GOOD[..steps]));
+    let ran = serinus_with(&["plan", "check", path(&auto)], "").await;
+    assert_eq!(ran.exit, Exit::Ok, "{ran:?}");
+    assert!(
+        ran.out
+            .starts_with(&format!("{}: ok\n  ramp: begins at ", path(&auto))),
+        "{ran:?}"
+    );
+    assert!(ran.out.contains("then 10% (tolerance 5), "), "{ran:?}");
+}

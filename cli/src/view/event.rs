@@ -91,7 +91,26 @@ fn fleet_event(kind: &Kind) -> String {
 fn created(created: &v1::Created, rollout: &str) -> String {
     let steps = created.plan.as_ref().map_or(0, |plan| plan.steps.len());
     let from_to = header::from_to(created.plan.as_ref());
-    format!("created {from_to}, {steps} steps, rollout {rollout}")
+    let chosen = created.plan.as_ref().and_then(chosen).unwrap_or_default();
+    format!("created {from_to}, {steps} steps{chosen}, rollout {rollout}")
+}
+
+/// Why an automatic ramp begins with its first share.
+fn chosen(plan: &v1::Plan) -> Option<String> {
+    let ramp = plan.ramp.as_ref()?;
+    let choice = ramp.choice.as_ref()?;
+    let rate = number::whole(choice.requests_per_second);
+    let known = if choice.assumed {
+        format!("{rate} requests/s are assumed, since none were seen")
+    } else {
+        format!("{rate} requests/s")
+    };
+    Some(format!(
+        " from {} (at most about {} victims in {} s at {known})",
+        number::share(choice.first_share),
+        ramp.victims,
+        number::whole(choice.reaction_seconds)
+    ))
 }
 
 fn split(changed: &v1::SplitChanged) -> String {
@@ -202,6 +221,22 @@ mod tests {
         assert_eq!(
             line(Kind::Created(created)),
             "created v1 -> v2, 4 steps, rollout r-1"
+        );
+        let mut plan = fixture::rollout().plan.unwrap();
+        plan.ramp = Some(v1::Ramp {
+            victims: 30,
+            choice: Some(v1::RampChoice {
+                requests_per_second: 412.0,
+                reaction_seconds: 5.0,
+                first_share: 0.014,
+                assumed: false,
+            }),
+            ..v1::Ramp::default()
+        });
+        let created = v1::Created { plan: Some(plan) };
+        assert_eq!(
+            line(Kind::Created(created)),
+            "created v1 -> v2, 4 steps from 1.40% (at most about 30 victims in 5 s at 412 requests/s), rollout r-1"
         );
         let bake = v1::BakeStarted {
             until: fixture::event().time,

@@ -11,6 +11,7 @@ mod fields;
 mod parse;
 mod path;
 mod problems;
+mod ramp;
 mod render;
 mod share;
 mod short;
@@ -20,8 +21,9 @@ pub mod view;
 
 pub use duration::{format as format_duration, parse as parse_duration, to_std as std_duration};
 pub use evidence::evidence_settings;
+pub use ramp::{asked as asked_plan, choose as choose_ramp, outlook as ramp_outlook};
 pub use render::to_yaml;
-pub use short::short_form;
+pub use short::{short_form, short_form_auto};
 
 use check::Context;
 use problems::Problems;
@@ -56,7 +58,8 @@ fn rules(plan: &v1::Plan, context: Context) -> Problems {
 }
 
 /// Fills in the defaults and checks every rule; `stable` is the model's stable variant, if it has one. Completing a
-/// completed plan changes nothing.
+/// completed plan changes nothing. The steps of an automatic ramp are chosen when a rollout is created, by
+/// [`choose_ramp`]; those that an earlier rollout had are dropped.
 ///
 /// # Errors
 /// All mistakes at once.
@@ -65,6 +68,7 @@ pub fn complete(
     stable: Option<&v1::Variant>,
 ) -> Result<v1::Plan, Vec<v1::Violation>> {
     let problems = Problems::default();
+    let plan = asked_plan(plan);
     check::agrees_with_model(&plan, stable, &problems);
     let filled = defaults::fill(plan, stable);
     check::plan(&filled, Context { listed: false }, &problems);

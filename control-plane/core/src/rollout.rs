@@ -19,6 +19,7 @@ mod facts;
 mod gate;
 pub mod invariants;
 mod look;
+mod paced;
 mod promote;
 mod record;
 mod refused;

@@ -1,11 +1,12 @@
 //! What a rollout asks the engine to decide, and the mistakes in it.
 
-use crate::counts::Arm;
+use crate::counts::{Arm, Counts};
 use crate::weights;
 use std::fmt;
 
 const MOST_QUANTILES: usize = 8;
 const MOST_TOLERANCES: usize = 64;
+const MOST_HISTORY: usize = 1200;
 
 /// What a guardrail measures and what it tolerates.
 #[derive(Clone, Debug, PartialEq)]
@@ -95,11 +96,15 @@ pub struct Settings {
     pub extra_errors_budget: Option<f64>,
     /// Stable's traffic just before the rollout (the last 60 s), if there was any.
     pub baseline: Option<Arm>,
+    /// Stable's errors (`x`) among its requests (`n`) in each second before the rollout, oldest
+    /// first, at most 1200 entries; the last of them are the seconds of `baseline`. How much
+    /// stable's error rate wanders by itself is learnt from it. Empty: not known.
+    pub stable_history: Vec<Counts>,
 }
 
 impl Settings {
     /// The default confidence (alpha = beta = 0.05), a sketch of 1 % accuracy, one step at
-    /// tolerance 1, no baseline.
+    /// tolerance 1, no baseline, no history.
     pub fn new(guardrails: Vec<Guardrail>) -> Self {
         Self {
             gamma: 1.01 / 0.99,
@@ -109,6 +114,7 @@ impl Settings {
             tolerances: vec![1.0],
             extra_errors_budget: None,
             baseline: None,
+            stable_history: Vec::new(),
         }
     }
 
@@ -146,6 +152,7 @@ impl Settings {
             let wrong = "has more errors than requests, or a saturated counter; leave it out";
             return Err(SettingsError::new("baseline", wrong));
         }
+        self.check_history()?;
         if !self.guardrails.iter().any(|guardrail| guardrail.required) {
             let wrong = "needs at least one entry with `required: true`, else nothing is ever SAFE";
             return Err(SettingsError::new("guardrails", wrong));
@@ -154,6 +161,23 @@ impl Settings {
             check_metric(&format!("guardrails[{index}]"), &guardrail.metric)?;
         }
         weights::resolve(&self.guardrails)
+    }
+
+    fn check_history(&self) -> Result<(), SettingsError> {
+        if self.stable_history.len() > MOST_HISTORY {
+            let wrong = "has more than 1200 entries; keep the newest";
+            return Err(SettingsError::new("stable_history", wrong));
+        }
+        let corrupt = |counts: &Counts| !counts.is_plausible();
+        match self.stable_history.iter().position(corrupt) {
+            None => Ok(()),
+            Some(index) => {
+                let field = format!("stable_history[{index}]");
+                let wrong =
+                    "has more errors than requests, or a saturated counter; leave the history out";
+                Err(SettingsError::new(&field, wrong))
+            }
+        }
     }
 }
 

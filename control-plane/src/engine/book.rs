@@ -1,5 +1,6 @@
 //! Models and rollouts as the log made them.
 
+use super::histories::Histories;
 use super::run::Run;
 use serinus_core::ledger::keys::Keys;
 use serinus_core::rollout::{self, Rollout};
@@ -25,6 +26,8 @@ pub(super) struct Book {
     pub(super) models: BTreeMap<String, Model>,
     pub(super) runs: BTreeMap<String, Run>,
     pub(super) finished: BTreeMap<String, Finished>,
+    /// Not the log's to say: heard from sidecars since the start of this process.
+    pub(super) histories: Histories,
 }
 
 /// A rollout that has ended, with what was measured of it.
@@ -66,28 +69,64 @@ pub(super) enum BookError {
 }
 
 impl Book {
-    /// Follows one event of the log.
-    pub(super) fn apply(&mut self, event: &v1::Event) -> Result<(), BookError> {
+    /// Follows one event of the log. Of a rollout's creation that was stored, `known` is what was stored of stable.
+    pub(super) fn apply(
+        &mut self,
+        event: &v1::Event,
+        known: Option<&stored::StableHistory>,
+    ) -> Result<(), BookError> {
         match &event.kind {
             Some(Kind::ModelChanged(changed)) => self.model_changed(event, changed),
-            Some(Kind::Created(_)) => self.created(event)?,
+            Some(Kind::Created(_)) => self.created(event, known.cloned())?,
             _ => self.rollout_event(event)?,
         }
         Ok(())
     }
 
     fn model_changed(&mut self, event: &v1::Event, changed: &v1::ModelChanged) {
+        let stable = changed.stable.clone().unwrap_or_default();
+        let known = self.stable_name(&event.model);
+        if known.is_some_and(|name| name != stable.name) {
+            self.histories.begin_anew(&event.model);
+        }
         let model = self.models.entry(event.model.clone()).or_default();
-        model.stable = changed.stable.clone().unwrap_or_default();
+        model.stable = stable;
         model.revision = event.revision;
         model.assigned_at = event.revision;
     }
 
-    fn created(&mut self, event: &v1::Event) -> Result<(), BookError> {
+    /// Name of a model's stable variant, if it has one.
+    pub(super) fn stable_name(&self, model: &str) -> Option<&str> {
+        let name = self.models.get(model)?.stable.name.as_str();
+        Some(name).filter(|name| !name.is_empty())
+    }
+
+    /// What is known of a model's stable variant now.
+    pub(super) fn known_of_stable(
+        &self,
+        model: &str,
+        now_ms: u64,
+    ) -> Option<stored::StableHistory> {
+        self.histories.of(model)?.freeze(now_ms / 1000)
+    }
+
+    /// A model's requests per second, if they are known.
+    pub(super) fn traffic_of(&self, model: &str, now_ms: u64) -> Option<f64> {
+        self.histories.of(model)?.rate(now_ms / 1000)
+    }
+
+    fn created(
+        &mut self,
+        event: &v1::Event,
+        known: Option<stored::StableHistory>,
+    ) -> Result<(), BookError> {
         let bad = |why: String| BookError::Created(event.revision, why);
         let rollout =
             Rollout::from_created(event).ok_or_else(|| bad("it carries no plan".to_owned()))?;
-        let run = Run::new(rollout).map_err(|error| bad(error.to_string()))?;
+        let is_new = known.is_none();
+        let known = known.or_else(|| self.known_of_stable(&event.model, rollout.created_ms));
+        let mut run = Run::new(rollout, known.as_ref()).map_err(|error| bad(error.to_string()))?;
+        run.unsaved_history = known.filter(|_| is_new);
         let model = self.models.entry(event.model.clone()).or_default();
         model.active = Some(event.rollout.clone());
         model.latest = Some(event.rollout.clone());

@@ -5,6 +5,7 @@ use super::handle::{Command, CommandError, Verb};
 use super::requests::{self, Known, Requests};
 use super::stage::{Cause, Stage};
 use prost::Message as _;
+use serinus_core::ledger::history;
 use serinus_core::plan;
 use serinus_core::rollout::{self, CommandKind, Rollout};
 use serinus_evidence::Engine as Evidence;
@@ -117,10 +118,13 @@ impl Desk<'_> {
         }
         let plan = self.complete(request.plan.clone().unwrap_or_default())?;
         let model = plan.model.clone();
-        let active = self
-            .book
-            .active(&model)
-            .map(|run| (run.rollout.id.clone(), run.rollout.plan == plan));
+        let active = self.book.active(&model).map(|run| {
+            let rollout = &run.rollout;
+            (
+                rollout.id.clone(),
+                plan::asked_plan(rollout.plan.clone()) == plan,
+            )
+        });
         if let Some((id, true)) = active {
             if !request.validate_only {
                 self.requests.idle(&request.request_id, content, &id);
@@ -141,6 +145,8 @@ impl Desk<'_> {
             reason: request.reason.clone(),
             request: Some((request.request_id.clone(), content)),
         };
+        let plan = plan::choose_ramp(plan, self.book.traffic_of(&model, self.now_ms));
+        self.judgeable(&plan)?;
         let kinds = rollout::create(&plan);
         if request.validate_only {
             return Ok(Outcome::WouldBe(Box::new(would_be(
@@ -163,9 +169,16 @@ impl Desk<'_> {
     fn complete(&self, plan: v1::Plan) -> Result<v1::Plan, CommandError> {
         let known = self.book.models.get(&plan.model).map(|model| &model.stable);
         let plan = plan::complete(plan, known).map_err(CommandError::Invalid)?;
-        // What cannot be judged must not get into the log: no engine would start from it.
-        match Evidence::new(plan::evidence_settings(&plan)) {
-            Ok(_) => Ok(plan),
+        self.judgeable(&plan)?;
+        Ok(plan)
+    }
+
+    /// What cannot be judged must not get into the log: no engine would start from it.
+    fn judgeable(&self, plan: &v1::Plan) -> Result<(), CommandError> {
+        let stable = self.book.known_of_stable(&plan.model, self.now_ms);
+        let settings = history::begin_with(plan::evidence_settings(plan), stable.as_ref());
+        match Evidence::new(settings) {
+            Ok(_) => Ok(()),
             Err(error) => Err(CommandError::Invalid(vec![v1::Violation {
                 path: error.field().to_owned(),
                 message: error.to_string(),

@@ -68,6 +68,12 @@ impl Fleet {
         self.version
     }
 
+    /// Whether a sidecar says that it serves a model.
+    pub(super) fn serves(&self, sidecar: &str, model: &str) -> bool {
+        let known = self.sidecars.get(sidecar);
+        known.is_some_and(|sidecar| sidecar.models.iter().any(|name| name == model))
+    }
+
     /// Takes back what is on disk.
     pub(super) fn restore(&mut self, sources: &[stored::Source], last_issuer: u64) {
         self.last_issuer = u32::try_from(last_issuer).unwrap_or(u32::MAX);

@@ -14,11 +14,12 @@ use v1::event::Kind;
 const NONE_FINISHED: u64 = 10;
 
 /// The evidence of one rollout, and what it was made of.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Judged {
     of: Basis,
     assessment: Assessment,
     guardrails: Vec<v1::GuardrailEvidence>,
+    excluded_tolerance: Option<f64>,
 }
 
 /// Everything that an assessment depends on. Most looks find the same as the one before.
@@ -49,6 +50,7 @@ impl Engine {
             self.emit(&id, &model, &Cause::own(), vec![kind], now_ms)?;
         }
         self.fleet.forget(now_ms);
+        self.book.histories.forget(now_ms / 1000);
         Ok(())
     }
 
@@ -122,7 +124,12 @@ impl Engine {
 
 /// The facts about one rollout.
 fn facts(run: &mut Run, fleet: FleetFacts, now_ms: u64) -> Facts {
-    let (assessment, guardrails) = judge(run);
+    let Judged {
+        assessment,
+        guardrails,
+        excluded_tolerance,
+        ..
+    } = judge(run);
     let missing = guardrails
         .iter()
         .any(|guardrail| guardrail.required && guardrail.verdict() == v1::Verdict::NoEvidence);
@@ -156,13 +163,14 @@ fn facts(run: &mut Run, fleet: FleetFacts, now_ms: u64) -> Facts {
         none_finished: none_finished(run, now_s),
         exposed_keys: run.keys.exposed(),
         safe_at_full: assessment.required_safe_fully,
+        excluded_tolerance,
         no_evidence_since_ms: run.no_evidence_since_ms,
         fleet,
     }
 }
 
 /// The engine's answer at the tolerance of the present step, and how it is shown.
-fn judge(run: &mut Run) -> (Assessment, Vec<v1::GuardrailEvidence>) {
+fn judge(run: &mut Run) -> Judged {
     let rollout = &run.rollout;
     let of = Basis {
         slices: run.slices,
@@ -177,12 +185,25 @@ fn judge(run: &mut Run) -> (Assessment, Vec<v1::GuardrailEvidence>) {
         let guardrails = evidence::guardrails(&rollout.plan, &assessment);
         Judged {
             of,
+            excluded_tolerance: excluded(run, of),
             assessment,
             guardrails,
         }
     });
-    let judged = run.judged.insert(judged);
-    (judged.assessment.clone(), judged.guardrails.clone())
+    run.judged.insert(judged).clone()
+}
+
+/// The smallest tolerance of a paced ramp at which everything required is SAFE.
+fn excluded(run: &Run, of: Basis) -> Option<f64> {
+    let plan = &run.rollout.plan;
+    if !view::is_paced(plan) || run.rollout.warmup {
+        return None;
+    }
+    let safe = |tolerance: &f64| {
+        let assessment = run.evidence.assess(*tolerance, of.epoch, of.expects_both);
+        assessment.required_safe
+    };
+    view::tolerances(plan).into_iter().find(safe)
 }
 
 /// The canary's share now, 0..=1.

@@ -76,9 +76,10 @@ pub(super) fn start(store: Arc<dyn Store>, version: &str) -> Result<(Engine, Han
 fn replay(loaded: &Loaded) -> Result<(Book, Requests), StartError> {
     let mut book = Book::default();
     let mut requests = Requests::default();
+    // Nothing was heard from sidecars yet: a rollout begins with what its record holds, or with nothing.
     for record in &loaded.records {
         if let Some(event) = &record.event {
-            book.apply(event)
+            book.apply(event, record.stable_history.as_ref())
                 .map_err(|error| StartError::Log(error.to_string()))?;
         }
         requests.follow(record);

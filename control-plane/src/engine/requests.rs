@@ -96,7 +96,7 @@ mod tests {
             event: Some(event),
             request_id: "a".into(),
             request_digest: content("Pause", b"x"),
-            part: 0,
+            ..stored::LogRecord::default()
         });
         assert_eq!(
             requests.look_up("a", content("Pause", b"x")),

@@ -5,8 +5,9 @@ use super::look::Judged;
 use serinus_common::fence::Fence;
 use serinus_core::ledger::activity::Activity;
 use serinus_core::ledger::breakers::Breakers;
-use serinus_core::ledger::cells::Cells;
+use serinus_core::ledger::cells::{Cells, Pair};
 use serinus_core::ledger::counts::CountsError;
+use serinus_core::ledger::history;
 use serinus_core::ledger::keys::Keys;
 use serinus_core::ledger::labels::{Labels, Taken};
 use serinus_core::ledger::progress::Progress;
@@ -33,6 +34,8 @@ pub(super) struct Run {
     pub(super) keys: Keys,
     pub(super) progress: Progress,
     pub(super) evidence: Evidence,
+    /// What the evidence began with, until it is in a commit.
+    pub(super) unsaved_history: Option<stored::StableHistory>,
     pub(super) slices: u64,
     pub(super) label_slices: u64,
     /// When the fleet first was on the present epoch.
@@ -73,7 +76,11 @@ pub(super) struct Closed {
 }
 
 impl Run {
-    pub(super) fn new(rollout: Rollout) -> Result<Self, SettingsError> {
+    /// `known` is what was known of stable at the creation.
+    pub(super) fn new(
+        rollout: Rollout,
+        known: Option<&stored::StableHistory>,
+    ) -> Result<Self, SettingsError> {
         let plan = &rollout.plan;
         let canary = view::canary(plan).map_or("", |canary| canary.name.as_str());
         let cells = Cells::new(view::stable_name(plan), canary);
@@ -89,11 +96,13 @@ impl Run {
                 ))
             })
             .collect();
-        let evidence = Evidence::new(plan::evidence_settings(plan))?;
+        let settings = history::begin_with(plan::evidence_settings(plan), known);
+        let evidence = Evidence::new(settings)?;
         Ok(Self {
             cells,
             labels,
             evidence,
+            unsaved_history: None,
             rollout,
             breakers: Breakers::default(),
             activity: Activity::default(),
@@ -139,7 +148,7 @@ impl Run {
     }
 
     /// Takes a cell of a report. Nothing is taken for later than now: cells of a clock that is ahead would wait, and
-    /// those of one that is days ahead would wait for days.
+    /// those of one that is days ahead would wait for days. Returns the counts of the two variants, taken or not.
     ///
     /// # Errors
     /// If the counts cannot be true: they are refused for both variants.
@@ -148,12 +157,12 @@ impl Run {
         source: u64,
         cell: &v1::Cell,
         now_ms: u64,
-    ) -> Result<(), CountsError> {
+    ) -> Result<Pair, CountsError> {
         let pair = self.cells.pair(&cell.variants)?;
         let now_s = now_ms / 1000;
         let second = cell.second.min(now_s);
         if !self.cells.absorb(cell.epoch, second, &pair) {
-            return Ok(());
+            return Ok(pair);
         }
         self.dirty = true;
         self.touched = true;
@@ -171,7 +180,7 @@ impl Run {
                 pair.stable.assigned,
             );
         }
-        Ok(())
+        Ok(pair)
     }
 
     /// A source has finished every second before `finished_before`.

@@ -94,7 +94,9 @@ impl Stage {
                 reason: cause.reason.clone(),
                 kind: Some(kind),
             };
-            book.apply(&event)?;
+            book.apply(&event, None)?;
+            let run = book.runs.get_mut(rollout);
+            let stable_history = run.and_then(|run| run.unsaved_history.take());
             let (request_id, request_digest) = cause.request.clone().unwrap_or_default();
             let part = u32::try_from(part).unwrap_or(u32::MAX);
             let record = stored::LogRecord {
@@ -102,6 +104,7 @@ impl Stage {
                 request_id,
                 request_digest,
                 part,
+                stable_history,
             };
             requests.follow(&record);
             self.batch.records.push(record);

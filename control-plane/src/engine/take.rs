@@ -7,6 +7,7 @@ use super::message::{Message, Reply, Session};
 use super::stage::Cause;
 use super::{Engine, EngineError, LOST_AFTER_MS, outcomes};
 use rand::RngExt as _;
+use serinus_core::ledger::counts::CountsError;
 use serinus_proto::v1;
 use std::collections::BTreeSet;
 use v1::event::Kind;
@@ -343,18 +344,17 @@ impl Engine {
 
     /// Adds what a report says to the rollouts that it is about.
     fn count(&mut self, report: &v1::ReportRequest, source: u64, now_ms: u64) {
-        let runs = &mut self.book.runs;
         let mut about = BTreeSet::new();
         for cell in &report.cells {
-            let Some(run) = runs.get_mut(&cell.rollout) else {
-                continue;
-            };
-            about.insert(cell.rollout.clone());
-            if let Err(refused) = run.absorb(source, cell, now_ms) {
+            if self.book.runs.contains_key(&cell.rollout) {
+                about.insert(cell.rollout.clone());
+            }
+            if let Err(refused) = self.count_cell(&report.sidecar, cell, source, now_ms) {
                 metrics::counter!("serinus_cells_refused_total").increment(1);
                 tracing::warn!(sidecar = report.sidecar, %refused, "cell refused");
             }
         }
+        let runs = &mut self.book.runs;
         for keys in &report.keys {
             let run = runs.get_mut(&keys.rollout);
             if let Some(run) = run.filter(|run| run.cells.names().1 == keys.variant) {
@@ -373,6 +373,33 @@ impl Engine {
                 run.report(source, report.finished_before, now_ms);
             }
         }
+    }
+
+    /// Of an active rollout: for its evidence and for what is known of stable; else only for the latter.
+    fn count_cell(
+        &mut self,
+        sidecar: &str,
+        cell: &v1::Cell,
+        source: u64,
+        now_ms: u64,
+    ) -> Result<(), CountsError> {
+        let (book, now_s) = (&mut self.book, now_ms / 1000);
+        if let Some(run) = book.runs.get_mut(&cell.rollout) {
+            let pair = run.absorb(source, cell, now_ms)?;
+            let (model, others) = (&run.rollout.model, pair.canary.requests());
+            let histories = &mut book.histories;
+            histories.add(model, cell.second, now_s, &pair.stable, others);
+            return Ok(());
+        }
+        let model = if let Some(finished) = book.finished.get(&cell.rollout) {
+            &finished.rollout.model
+        } else if cell.rollout.is_empty() && self.fleet.serves(sidecar, &cell.model) {
+            &cell.model
+        } else {
+            return Ok(());
+        };
+        let stable = book.stable_name(model).map(str::to_owned);
+        book.histories.absorb(model, stable.as_deref(), cell, now_s)
     }
 
     fn outcomes(

@@ -50,7 +50,7 @@ pub(super) fn record(revision: u64, reason: &str) -> stored::LogRecord {
         }),
         request_id: format!("request-{revision}"),
         request_digest: revision * 7,
-        part: 0,
+        ..stored::LogRecord::default()
     }
 }
 

@@ -12,6 +12,8 @@ use serinus_proto::v1;
 use std::cell::{Cell, RefCell};
 
 const GROUPS: usize = CLUSTERS as usize;
+/// Position of the stable variant.
+const STABLE: usize = 0;
 
 /// The counts of one rollout's epoch, or of a model that has no rollout.
 #[derive(Debug)]
@@ -99,11 +101,11 @@ impl Epoch {
             return;
         }
         let mut cell = Vec::with_capacity(self.variants.len());
-        for (name, live) in &self.variants {
+        for (index, (name, live)) in self.variants.iter().enumerate() {
             let mut live = live.borrow_mut();
             let mut tally = std::mem::take(&mut live.tally);
             tally.latency = live.latency.take();
-            if !self.rollout.is_empty() {
+            if self.is_reported(index, &tally) {
                 cell.push(tally.to_cell(name));
             }
             portions.push(Portion {
@@ -118,14 +120,24 @@ impl Epoch {
                 self.touched.set(true);
             }
         }
-        if !self.rollout.is_empty() {
+        if !cell.is_empty() {
             cells.push(v1::Cell {
                 rollout: self.rollout.clone(),
                 epoch: self.epoch,
                 second,
                 variants: cell,
+                model: if self.rollout.is_empty() {
+                    self.model.clone()
+                } else {
+                    String::new()
+                },
             });
         }
+    }
+
+    /// Within a rollout everything is; without one, only what stable answered: what a rollout begins with knowing.
+    fn is_reported(&self, index: usize, tally: &Tally) -> bool {
+        !self.rollout.is_empty() || (index == STABLE && tally.finished() > 0)
     }
 
     pub(super) fn changed_keys(&self) -> Vec<v1::KeyStatistics> {

@@ -38,6 +38,11 @@ impl Tally {
         self.classes[class as usize]
     }
 
+    /// Requests that ended, of any class.
+    pub(super) fn finished(&self) -> u64 {
+        self.classes.iter().sum()
+    }
+
     /// Adds another tally.
     pub fn merge(&mut self, other: &Self) {
         for (mine, theirs) in self.classes.iter_mut().zip(other.classes) {

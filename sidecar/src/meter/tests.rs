@@ -86,7 +86,7 @@ fn a_late_request_is_counted_in_its_own_epoch() {
 }
 
 #[test]
-fn without_a_rollout_there_are_totals_but_no_cells() {
+fn without_a_rollout_stable_alone_is_reported_when_it_answered() {
     let meters = Meters::new(7);
     let epoch = meters.epoch(&route("", 0));
     epoch.count(0, |live| live.assigned(user(3)));
@@ -94,7 +94,22 @@ fn without_a_rollout_there_are_totals_but_no_cells() {
     let (_, cells, portions) = meters.take();
     assert!(cells.is_empty());
     assert_eq!(portions[0].tally.assigned, 1);
-    assert!(meters.keys().is_empty());
+    for variant in [0, 1] {
+        epoch.count(variant, |live| live.ended(Class::Model, 1000, user(3)));
+    }
+    meters.at(9);
+    let (_, cells, _) = meters.take();
+    let [cell] = cells.as_slice() else {
+        panic!("{cells:?}")
+    };
+    assert_eq!((cell.model.as_str(), cell.second), ("m", 8));
+    assert_eq!((cell.rollout.as_str(), cell.epoch), ("", 0));
+    let [stable] = cell.variants.as_slice() else {
+        panic!("{cell:?}")
+    };
+    assert_eq!((stable.variant.as_str(), stable.model), ("v1", 1));
+    assert_eq!(stable.latency.as_ref().unwrap().counts, [1]);
+    assert!(meters.keys().is_empty(), "nobody needs to be known");
 }
 
 #[test]

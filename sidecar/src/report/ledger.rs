@@ -133,18 +133,18 @@ impl Ledger {
         }
     }
 
-    /// Makes one of the two oldest unsent reports, with one cell per rollout and epoch.
+    /// Makes one of the two oldest unsent reports, with one cell per rollout and epoch. What was counted outside of
+    /// rollouts is wanted second by second, or not at all: of the older report it is left out.
     fn sum_oldest(&mut self) {
         let (Some(oldest), Some(next)) = (self.unsent.pop_front(), self.unsent.front_mut()) else {
             return;
         };
         let mut cells: Vec<v1::Cell> = Vec::new();
-        for cell in oldest
-            .cells
-            .into_iter()
-            .chain(std::mem::take(&mut next.cells))
-        {
-            let same = |c: &&mut v1::Cell| c.rollout == cell.rollout && c.epoch == cell.epoch;
+        let summed = oldest.cells.into_iter().filter(is_of_a_rollout);
+        for cell in summed.chain(std::mem::take(&mut next.cells)) {
+            let same = |c: &&mut v1::Cell| {
+                is_of_a_rollout(c) && c.rollout == cell.rollout && c.epoch == cell.epoch
+            };
             match cells.iter_mut().find(same) {
                 Some(sum) => merge::add_cell(sum, cell),
                 None => cells.push(cell),
@@ -261,6 +261,10 @@ impl Ledger {
     pub fn backlog(&self) -> (usize, u64) {
         (self.sent.len() + self.unsent.len(), self.committed)
     }
+}
+
+fn is_of_a_rollout(cell: &v1::Cell) -> bool {
+    !cell.rollout.is_empty()
 }
 
 #[cfg(test)]

@@ -121,6 +121,7 @@ mod tests {
             epoch: 1,
             second,
             variants,
+            model: String::new(),
         };
         let mut sum = cell(7, vec![variant("v1", 3)]);
         add_cell(&mut sum, cell(6, vec![variant("v1", 4), variant("v2", 5)]));

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use serinus_common::class::Class;
 use serinus_control_plane::store::Store as _;
 use serinus_core::ledger::counts::{Counts, sketch_from_wire};
+use serinus_core::ledger::history;
 use serinus_core::plan::{self, view};
 use serinus_core::rollout::{self, Rollout, invariants};
 use serinus_evidence::{Arm, Assigned, Engine as Evidence, LabelSlice, Pair, RequestSlice};
@@ -232,7 +233,13 @@ impl Oracle {
             let views = world.handle.views();
             let shown = views.rollouts.get(id).context("not shown")?;
             let pending = pending.get(id).cloned().unwrap_or_default();
-            self.replay_one(world, rollout, shown, &pending)
+            let created = |record: &&stored::LogRecord| {
+                let event = record.event.as_ref();
+                event.is_some_and(|e| e.rollout == *id && matches!(e.kind, Some(Kind::Created(_))))
+            };
+            let created = loaded.records.iter().find(created);
+            let known = created.and_then(|record| record.stable_history.as_ref());
+            self.replay_one(world, rollout, known, shown, &pending)
                 .with_context(|| format!("replay of {id}"))?;
         }
         let mut parts = BTreeSet::new();
@@ -250,10 +257,12 @@ impl Oracle {
         &self,
         world: &World,
         rollout: &Rollout,
+        known: Option<&stored::StableHistory>,
         shown: &v1::Rollout,
         pending: &stored::Pending,
     ) -> Result<()> {
-        let mut evidence = Evidence::new(plan::evidence_settings(&rollout.plan))?;
+        let settings = history::begin_with(plan::evidence_settings(&rollout.plan), known);
+        let mut evidence = Evidence::new(settings)?;
         let (mut requests, mut labels) = ((0, 0), 0);
         let slices = world.store.slices(&rollout.id)?;
         ensure!(

@@ -98,6 +98,7 @@ impl Second<'_> {
                 .zip(&counts)
                 .map(|(variant, counts)| counts.to_wire(&variant.name))
                 .collect(),
+            model: String::new(),
         };
         (cell, counts, labels)
     }
@@ -147,6 +148,33 @@ impl Sidecar {
             secret: welcome.id_key.as_slice().try_into().ok()?,
         };
         Some((u32::try_from(welcome.issuer).ok()?, key))
+    }
+}
+
+/// What a sidecar that has no active rollout tells of `n` requests.
+pub(super) fn idle(
+    random: &mut StdRng,
+    model: &str,
+    held: Option<&v1::Assignment>,
+    second: u64,
+    stable: Behaviour,
+    n: u64,
+) -> v1::Cell {
+    let mut counts = Counts {
+        assigned: n,
+        ..Counts::default()
+    };
+    (0..n).for_each(|_| request(random, &mut counts, stable));
+    // Before any assignment it has the name that the sidecar's own file gives it.
+    let name = held.and_then(|held| held.variants.first());
+    let name = name.map_or("stable", |stable| &stable.name);
+    let rollout = held.map_or("", |held| &held.rollout);
+    v1::Cell {
+        rollout: rollout.to_owned(),
+        epoch: held.map_or(0, |held| held.epoch),
+        second,
+        variants: vec![counts.to_wire(name)],
+        model: if rollout.is_empty() { model } else { "" }.to_owned(),
     }
 }
 

@@ -12,6 +12,7 @@ pub fn rollout(rollout: &v1::Rollout) -> Value {
         "id": rollout.id,
         "model": rollout.model,
         "plan": rollout.plan.as_ref().map(plan),
+        "ramp": rollout.plan.as_ref().and_then(super::plan::ramp),
         "state": words::state(rollout.state()),
         "cause": word(words::cause(rollout.cause())),
         "reason": rollout.reason,

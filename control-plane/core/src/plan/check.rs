@@ -2,6 +2,7 @@
 
 mod bucketing;
 mod guardrails;
+mod ramp;
 mod safety;
 mod shares;
 mod steps;
@@ -35,6 +36,7 @@ impl Context {
 pub(super) fn plan(plan: &Plan, context: Context, problems: &Problems) {
     variants::check(plan, context, problems);
     steps::check(plan, problems);
+    ramp::check(plan, problems);
     bucketing::check(plan, problems);
     timing::check(plan, problems);
     guardrails::check(plan, problems);

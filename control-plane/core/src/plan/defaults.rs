@@ -32,6 +32,8 @@ pub(super) fn fill(mut plan: Plan, stable: Option<&Variant>) -> Plan {
     }
     let bucketing = plan.bucketing.take().unwrap_or_default();
     plan.bucketing = Some(fill_bucketing(bucketing));
+    fill_failure(plan.failure.get_or_insert_with(Failure::default));
+    fill_ramp(&mut plan);
     fill_steps(&mut plan);
     fill_guardrails(&mut plan);
     let bake = plan.bake.get_or_insert_with(Bake::default);
@@ -47,7 +49,6 @@ pub(super) fn fill(mut plan: Plan, stable: Option<&Variant>) -> Plan {
         .get_or_insert_with(OnNoEvidence::default);
     default_duration(&mut missing.after, 30 * MINUTE);
     default_choice(&mut missing.then, Then::Hold);
-    fill_failure(plan.failure.get_or_insert_with(Failure::default));
     plan
 }
 
@@ -63,10 +64,29 @@ fn fill_bucketing(mut bucketing: Bucketing) -> Bucketing {
     bucketing
 }
 
+/// Slow answers count when they end: a step that is left before the slowest have has not seen them.
+fn fill_ramp(plan: &mut Plan) {
+    let failure = plan.failure.as_ref();
+    let slowest = duration::to_std(failure.and_then(|failure| failure.attempt_timeout.as_ref()));
+    let Some(ramp) = &mut plan.ramp else { return };
+    if ramp.victims == 0 {
+        ramp.victims = 30;
+    }
+    default_number(&mut ramp.max_share, 1.0);
+    ramp.max_share = snapped(ramp.max_share);
+    let settled = slowest.saturating_add(Duration::from_secs(2));
+    ramp.min_duration
+        .get_or_insert_with(|| duration::to_proto(settled));
+    if let Some(approval) = &mut ramp.approval {
+        fill_approval(approval);
+    }
+}
+
 fn fill_steps(plan: &mut Plan) {
+    let paced = plan.ramp.is_some();
     let stable = plan.stable.as_ref().map(|stable| stable.name.clone());
     let canaries: Vec<String> = plan.canaries.iter().map(|c| c.name.clone()).collect();
-    if let ([canary], true) = (canaries.as_slice(), plan.steps.is_empty()) {
+    if let ([canary], true) = (canaries.as_slice(), plan.steps.is_empty() && !paced) {
         plan.steps = RAMP.map(|share| ramp_step(canary, share)).into();
     }
     for step in &mut plan.steps {

@@ -9,10 +9,9 @@ use super::tree::Node;
 use prost_types::Duration;
 
 /// Capabilities that the design names and this version does not have.
-const NOT_YET: [&str; 14] = [
+const NOT_YET: [&str; 13] = [
     "shadow",
     "freeze",
-    "ramp",
     "winner",
     "targeting",
     "prediction",

@@ -1,6 +1,7 @@
 //! From the tree to the contract's form: kinds and names of fields. Values are checked by `check`.
 
 mod guardrails;
+mod ramp;
 mod safety;
 mod steps;
 
@@ -31,6 +32,7 @@ pub(super) fn plan(node: &Node, problems: &Problems) -> (Plan, bool) {
         .take("bucketing")
         .and_then(|(node, path)| bucketing(node, &path, problems));
     steps::read(&mut fields, &mut plan, problems);
+    plan.ramp = ramp::read(&mut fields, problems);
     plan.guardrails = guardrails::read(&mut fields, problems);
     safety::read(&mut fields, &mut plan, problems);
     plan.allow_large_first_step = fields.truth("allow_large_first_step").unwrap_or_default();

@@ -11,7 +11,7 @@ use serinus_proto::v1::guardrail::{Action, Metric};
 use serinus_proto::v1::labelled::Direction;
 use serinus_proto::v1::{
     Approval, Bake, Breaker, Bucketing, Budget, Confidence, Failure, Guardrail, Labelled,
-    OnNoEvidence, Plan, Step, Then, Variant, Warmup,
+    OnNoEvidence, Plan, Ramp, Step, Then, Variant, Warmup,
 };
 
 /// The plan as text that reads back as the same plan. What is unset is left out.
@@ -28,7 +28,12 @@ pub fn to_yaml(plan: &Plan) -> String {
     }
     line("bucketing", plan.bucketing.as_ref().map(bucketing));
     line("warmup", plan.warmup.as_ref().map(warmup));
-    line("steps", block(plan.steps.iter().map(step)));
+    line("ramp", plan.ramp.as_ref().map(ramp));
+    // The steps that an automatic ramp has chosen are no part of what was asked for; they are shown as a remark.
+    let chosen = plan.ramp.as_ref().is_some_and(|ramp| ramp.choice.is_some());
+    if !chosen {
+        line("steps", block(plan.steps.iter().map(step)));
+    }
     line("bake", plan.bake.as_ref().map(bake));
     line("max_duration", plan.max_duration.as_ref().map(time));
     line("guardrails", block(plan.guardrails.iter().map(guardrail)));
@@ -42,6 +47,10 @@ pub fn to_yaml(plan: &Plan) -> String {
     let truth = |value: bool| value.then(|| "true".to_owned());
     line("allow_large_first_step", truth(plan.allow_large_first_step));
     line("allow_override_header", truth(plan.allow_override_header));
+    if chosen {
+        lines.push("# The ramp of this rollout:".to_owned());
+        lines.extend(plan.steps.iter().map(|of| format!("#   - {}", step(of))));
+    }
     lines.join("\n") + "\n"
 }
 
@@ -88,6 +97,19 @@ fn warmup(warmup: &Warmup) -> String {
         .maybe("duration", warmup.duration.as_ref().map(time))
         .number("share", warmup.share)
         .close()
+}
+
+fn ramp(ramp: &Ramp) -> String {
+    let text = Flow::default()
+        .count("victims", ramp.victims)
+        .number("max_share", ramp.max_share)
+        .maybe("min_duration", ramp.min_duration.as_ref().map(time))
+        .maybe("approval", ramp.approval.as_ref().map(approval))
+        .close();
+    if text == "{}" {
+        return "auto".to_owned();
+    }
+    text
 }
 
 fn step(step: &Step) -> String {

@@ -3,7 +3,7 @@
 use super::defaults::{self, STABLE_ALIAS};
 use super::path::Path;
 use super::problems::Problems;
-use serinus_proto::v1::{Plan, Step, Variant, Violation};
+use serinus_proto::v1::{Plan, Ramp, Step, Variant, Violation};
 
 /// The plan behind `serinus deploy MODEL --stable v1=URL --canary v2=URL --percent 5`: the default ramp, begun at
 /// `percent`, and default guardrails. `stable` and `canary` are names and addresses. Without a stable variant the
@@ -17,10 +17,6 @@ pub fn short_form(
     canary: (&str, &str),
     percent: f64,
 ) -> Result<Plan, Vec<Violation>> {
-    let variant = |(name, url): (&str, &str)| Variant {
-        name: name.to_owned(),
-        endpoints: vec![url.to_owned()],
-    };
     let problems = Problems::default();
     let path = Path::of("percent");
     if !(percent > 0.0 && percent <= 100.0) {
@@ -38,18 +34,42 @@ pub fn short_form(
     let stable_name = stable.map_or(STABLE_ALIAS, |(name, _)| name);
     // Percentages have at most four decimals: the resolution of a share is a millionth.
     let first = (percent * 1e4).round() / 1e6;
-    let plan = Plan {
+    let steps = std::iter::once(first)
+        .chain(defaults::RAMP.into_iter().filter(|&share| share > first))
+        .map(|share| Step {
+            split: defaults::split(canary.0, stable_name, share),
+            ..Step::default()
+        });
+    super::checked(Plan {
+        steps: steps.collect(),
+        ..named(model, stable, canary)
+    })
+}
+
+/// The same with a ramp that is paced by the evidence: `--auto` instead of `--percent`.
+///
+/// # Errors
+/// If the plan breaks a rule.
+pub fn short_form_auto(
+    model: &str,
+    stable: Option<(&str, &str)>,
+    canary: (&str, &str),
+) -> Result<Plan, Vec<Violation>> {
+    super::checked(Plan {
+        ramp: Some(Ramp::default()),
+        ..named(model, stable, canary)
+    })
+}
+
+fn named(model: &str, stable: Option<(&str, &str)>, canary: (&str, &str)) -> Plan {
+    let variant = |(name, url): (&str, &str)| Variant {
+        name: name.to_owned(),
+        endpoints: vec![url.to_owned()],
+    };
+    Plan {
         model: model.to_owned(),
         stable: stable.map(variant),
         canaries: vec![variant(canary)],
-        steps: std::iter::once(first)
-            .chain(defaults::RAMP.into_iter().filter(|&share| share > first))
-            .map(|share| Step {
-                split: defaults::split(canary.0, stable_name, share),
-                ..Step::default()
-            })
-            .collect(),
         ..Plan::default()
-    };
-    super::checked(plan)
+    }
 }

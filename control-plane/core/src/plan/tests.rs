@@ -3,6 +3,7 @@ mod examples;
 mod mistaken_values;
 mod mistakes;
 mod properties;
+mod ramp;
 mod reference;
 mod rendering;
 mod settings;

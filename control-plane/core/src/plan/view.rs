@@ -98,11 +98,7 @@ pub fn tolerances(plan: &Plan) -> Vec<f64> {
     let mut all: Vec<f64> = (0..plan.steps.len())
         .map(|step| kappa(plan, step))
         .collect();
-    if let Some(warmup) = &plan.warmup {
-        all.push(natural_kappa(
-            Ppm::from_fraction(warmup.share).unwrap_or_default(),
-        ));
-    }
+    all.extend(warmup(plan).map(|(_, share)| natural_kappa(share)));
     all.push(1.0);
     all.sort_by(f64::total_cmp);
     all.dedup();
@@ -160,7 +156,19 @@ pub fn max_duration(plan: &Plan) -> Duration {
 pub fn warmup(plan: &Plan) -> Option<(Duration, Ppm)> {
     let warmup = plan.warmup.as_ref()?;
     let share = Ppm::from_fraction(warmup.share).unwrap_or_default();
-    Some((to_std(warmup.duration.as_ref()), share))
+    // The first step of an automatic ramp is known only when it begins, and may be smaller.
+    let most = if is_paced(plan) && !plan.steps.is_empty() {
+        asked(plan, 0)
+    } else {
+        Ppm::ONE
+    };
+    Some((to_std(warmup.duration.as_ref()), share.min(most)))
+}
+
+/// Whether the steps were chosen for the plan, so that they may be skipped when the evidence is ahead of them.
+#[must_use]
+pub fn is_paced(plan: &Plan) -> bool {
+    plan.ramp.is_some()
 }
 
 /// How long a prediction's label is waited for; `None` for metrics without labels.

@@ -2,7 +2,7 @@
 
 use super::gate::{self, Missing, Word};
 use super::threat::{self, clears_itself};
-use super::{Facts, Phase, Rollout, terms};
+use super::{Facts, Phase, Rollout, paced, terms};
 use serinus_proto::v1;
 use v1::{Cause, State};
 
@@ -78,7 +78,7 @@ fn go_on(rollout: &Rollout, now_ms: u64, facts: &Facts) -> Action {
         return Action::Wait(missing);
     }
     match next(rollout) {
-        Next::Step(step) => Action::Advance(step),
+        Next::Step(step) => Action::Advance(paced::furthest(rollout, step, facts)),
         Next::Bake => Action::Bake,
         Next::PlanEnd => Action::Hold(Cause::PlanEnd),
         Next::Promotion => Action::Promote,

@@ -40,6 +40,9 @@ pub struct Facts {
     pub exposed_keys: u64,
     /// Every required guardrail is SAFE at tolerance 1.
     pub safe_at_full: bool,
+    /// The smallest tolerance of the plan at which every required guardrail is SAFE, in a ramp that is paced by the
+    /// evidence; `None` in others, or if there is none.
+    pub excluded_tolerance: Option<f64>,
     /// Since when some required guardrail has had no evidence, unix milliseconds.
     pub no_evidence_since_ms: Option<u64>,
     /// The sidecars that serve the model.

@@ -37,9 +37,10 @@ pub(super) fn of(action: &Action, rollout: &Rollout, now_ms: u64, facts: &Facts)
             format!("ADVANCE to {}: the warm-up is over", share(rollout, *step))
         }
         Action::Advance(step) => format!(
-            "ADVANCE to {}: {}",
+            "ADVANCE to {}: {}{}",
             share(rollout, *step),
-            safe(rollout, facts)
+            safe(rollout, facts),
+            passed_over(rollout, *step, facts)
         ),
         Action::Bake => format!(
             "ADVANCE to {}: {}",
@@ -67,6 +68,22 @@ fn safe(rollout: &Rollout, facts: &Facts) -> String {
     format!(
         "every required guardrail is SAFE at tolerance {tolerance}, {requests} canary requests in this step"
     )
+}
+
+/// The steps between the present one and this one.
+fn passed_over(rollout: &Rollout, step: usize, facts: &Facts) -> String {
+    let between: Vec<String> = (rollout.step + 1..step)
+        .map(|step| share(rollout, step))
+        .collect();
+    match facts.excluded_tolerance {
+        Some(excluded) if !between.is_empty() => format!(
+            "; SAFE at tolerance {} too, so {} {} passed over",
+            number(excluded),
+            between.join(" and "),
+            if between.len() == 1 { "is" } else { "are" }
+        ),
+        _ => String::new(),
+    }
 }
 
 fn ended(rollout: &Rollout) -> String {

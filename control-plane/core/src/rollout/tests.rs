@@ -1,6 +1,7 @@
 mod approvals;
 mod commands;
 mod fixture;
+mod paced;
 mod property;
 mod rollbacks;
 mod sentences;

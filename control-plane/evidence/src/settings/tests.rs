@@ -52,6 +52,19 @@ fn every_mistake_names_its_field() {
 }
 
 #[test]
+fn a_history_is_short_and_can_be_true() {
+    let with = |history| Settings {
+        stable_history: history,
+        ..Settings::new(vec![errors(0.01)])
+    };
+    let calm = Counts { x: 1, n: 100 };
+    assert!(with(vec![calm; 1200]).check().is_ok());
+    assert_eq!(field_of(&with(vec![calm; 1201])), "stable_history");
+    let corrupt = Counts { x: 2, n: 1 };
+    assert_eq!(field_of(&with(vec![calm, corrupt])), "stable_history[1]");
+}
+
+#[test]
 fn every_metric_is_checked() {
     let field = |metric| field_of(&Settings::new(vec![errors(0.01), guardrail(metric)]));
     assert_eq!(

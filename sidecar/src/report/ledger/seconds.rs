@@ -4,12 +4,15 @@ use crate::report::merge;
 use serinus_proto::v1;
 use std::collections::BTreeMap;
 
+/// Second, rollout, epoch, and the model where there is no rollout.
+type Place = (u64, String, u64, String);
+
 /// A second may be wrong by a step of the clock, in both directions: a worker's last word counts, not its highest.
 #[derive(Debug)]
 pub(super) struct Seconds {
     /// Per worker: what it said last in this round.
     said: Vec<Option<u64>>,
-    open: BTreeMap<(u64, String, u64), v1::Cell>,
+    open: BTreeMap<Place, v1::Cell>,
 }
 
 impl Seconds {
@@ -29,7 +32,8 @@ impl Seconds {
         cells: Vec<v1::Cell>,
     ) -> Option<(u64, Vec<v1::Cell>)> {
         for cell in cells {
-            let key = (cell.second, cell.rollout.clone(), cell.epoch);
+            let (rollout, model) = (cell.rollout.clone(), cell.model.clone());
+            let key = (cell.second, rollout, cell.epoch, model);
             match self.open.get_mut(&key) {
                 Some(open) => merge::add_cell(open, cell),
                 None => {
@@ -43,7 +47,9 @@ impl Seconds {
         let all: Option<Vec<u64>> = self.said.iter().copied().collect();
         let before = all?.into_iter().min()?;
         self.said.fill(None);
-        let later = self.open.split_off(&(before, String::new(), 0));
+        let later = self
+            .open
+            .split_off(&(before, String::new(), 0, String::new()));
         let finished = std::mem::replace(&mut self.open, later);
         Some((before, finished.into_values().collect()))
     }

@@ -10,6 +10,17 @@ pub(crate) fn cell(epoch: u64, second: u64, ok: u64) -> v1::Cell {
             ok,
             ..v1::VariantCell::default()
         }],
+        model: String::new(),
+    }
+}
+
+/// Counted outside of rollouts.
+fn idle(model: &str, second: u64, ok: u64) -> v1::Cell {
+    v1::Cell {
+        rollout: String::new(),
+        epoch: 0,
+        model: model.into(),
+        ..cell(0, second, ok)
     }
 }
 
@@ -189,4 +200,45 @@ fn keys_are_summed_over_workers() {
     ledger.seal(with(0, 11, 5));
     ledger.seal(share(1, 11, Vec::new()));
     assert_eq!(ledger.next_report().unwrap().keys, vec![keys(7)]);
+}
+
+#[test]
+fn models_without_a_rollout_are_kept_apart_and_by_the_second() {
+    let mut ledger = Ledger::new(2);
+    let of_worker = |worker| share(worker, 8, vec![idle("a", 7, 1), idle("b", 7, 10)]);
+    ledger.seal(of_worker(0));
+    ledger.seal(of_worker(1));
+    let report = ledger.next_report().unwrap();
+    let sums: Vec<_> = report
+        .cells
+        .iter()
+        .map(|c| (&*c.model, total(std::slice::from_ref(c))))
+        .collect();
+    assert_eq!(sums, [("a", 2), ("b", 20)]);
+}
+
+#[test]
+fn a_long_outage_keeps_the_newest_seconds_of_models_without_a_rollout() {
+    let mut ledger = Ledger::new(1);
+    let seconds = BOUND as u64 + 30;
+    for second in 0..seconds {
+        ledger.seal(share(
+            0,
+            second + 1,
+            vec![idle("a", second, 1), cell(1, second, 1)],
+        ));
+    }
+    let mut cells = Vec::new();
+    while let Some(report) = ledger.next_report() {
+        cells.extend(report.cells);
+    }
+    let (idle, of_rollout): (Vec<_>, Vec<_>) =
+        cells.into_iter().partition(|c| c.rollout.is_empty());
+    assert_eq!(total(&of_rollout), seconds, "nothing of a rollout is lost");
+    let kept: Vec<_> = idle
+        .iter()
+        .map(|c| (c.second, total(std::slice::from_ref(c))))
+        .collect();
+    let newest: Vec<_> = (30..seconds).map(|second| (second, 1)).collect();
+    assert_eq!(kept, newest);
 }

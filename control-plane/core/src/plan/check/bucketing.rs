@@ -113,6 +113,7 @@ fn modulo(plan: &Plan, bucketing: &Bucketing, path: &Path, problems: &Problems) 
 
 /// Every share that becomes a range of buckets, with its path.
 fn all_shares(plan: &Plan) -> Vec<(Path, f64)> {
+    let full = |share: &f64| *share >= 1.0;
     let mut shares = Vec::new();
     for (index, step) in plan.steps.iter().enumerate() {
         let path = Path::of("steps").item(index).field("split");
@@ -125,12 +126,16 @@ fn all_shares(plan: &Plan) -> Vec<(Path, f64)> {
     if let Some(warmup) = &plan.warmup {
         shares.push((Path::of("warmup").field("share"), warmup.share));
     }
-    let full = |share: &f64| *share >= 1.0;
-    let ends_full = plan.steps.last().is_some_and(|step| {
-        plan.canaries
-            .iter()
-            .any(|canary| step.split.get(&canary.name).is_some_and(full))
-    });
+    if let Some(ramp) = &plan.ramp {
+        shares.push((Path::of("ramp").field("max_share"), ramp.max_share));
+    }
+    let ramp_full = plan.ramp.as_ref().is_some_and(|ramp| full(&ramp.max_share));
+    let ends_full = ramp_full
+        || plan.steps.last().is_some_and(|step| {
+            plan.canaries
+                .iter()
+                .any(|canary| step.split.get(&canary.name).is_some_and(full))
+        });
     if let (true, Some(holdback)) = (ends_full, plan.bake.as_ref().and_then(|bake| bake.holdback)) {
         shares.push((Path::of("bake").field("holdback"), holdback));
     }

@@ -62,6 +62,14 @@ pub(super) fn check(plan: &Plan, problems: &Problems) {
             }
         }
     }
+    // Those of an automatic ramp, if it does not skip any.
+    let chosen = crate::plan::choose_ramp(plan.clone(), None);
+    for step in chosen.steps.iter().skip(plan.steps.len()) {
+        add(step
+            .min_duration
+            .as_ref()
+            .map(|it| duration::to_std(Some(it))));
+    }
     if let Some(bake) = &plan.bake {
         add(valid(
             bake.duration.as_ref(),

@@ -83,7 +83,7 @@ fn split(node: &Node, path: &Path, step: &mut Step, problems: &Problems) {
     }
 }
 
-fn approval(node: &Node, path: &Path, problems: &Problems) -> Option<Approval> {
+pub(super) fn approval(node: &Node, path: &Path, problems: &Problems) -> Option<Approval> {
     let mut fields = Fields::open(node, path, "{timeout: 24h, then: hold}", problems)?;
     let approval = Approval {
         timeout: fields.duration("timeout"),

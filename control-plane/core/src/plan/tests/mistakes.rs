@@ -113,7 +113,6 @@ fn capabilities_of_later_versions() {
             "freeze: [{cron: x}]",
             "freeze: not supported in this version: freeze",
         ),
-        ("ramp: auto", "ramp: not supported in this version: ramp"),
         (
             "winner: v2",
             "winner: not supported in this version: winner",

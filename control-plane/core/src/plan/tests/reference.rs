@@ -1,10 +1,13 @@
 //! The reference in `docs/` says what the code does.
 
-use super::super::{complete, parse, to_yaml};
+use super::super::{choose_ramp, complete, parse, to_yaml, view};
 use super::{mistakes, with};
 
 const REFERENCE: &str = include_str!("../../../../../docs/plan-reference.md");
-const EXAMPLE: &str = include_str!("../../../../../docs/examples/plan.yaml");
+const EXAMPLES: [&str; 2] = [
+    include_str!("../../../../../docs/examples/plan.yaml"),
+    include_str!("../../../../../docs/examples/auto.yaml"),
+];
 
 /// The YAML of the reference; what is no whole plan gets the small plan's head.
 fn blocks() -> Vec<String> {
@@ -34,8 +37,8 @@ fn every_block_is_a_plan() {
 
 #[test]
 fn every_field_is_described() {
-    let plan = complete(parse(EXAMPLE).unwrap(), None).unwrap();
-    let text = to_yaml(&plan);
+    let whole = |text| to_yaml(&complete(parse(text).unwrap(), None).unwrap());
+    let text = EXAMPLES.map(whole).concat();
     let word = |c: char| !(c.is_ascii_alphanumeric() || c == '_');
     let fields = text
         .match_indices(": ")
@@ -45,6 +48,27 @@ fn every_field_is_described() {
             REFERENCE.contains(&format!("`{field}`")),
             "{field} is not in the reference"
         );
+    }
+}
+
+#[test]
+fn the_table_of_first_shares_is_true() {
+    let row = |name: &str| {
+        let line = REFERENCE
+            .lines()
+            .find(|line| line.starts_with(name))
+            .unwrap();
+        let cells = line.trim_end_matches('|').split('|').skip(2);
+        cells
+            .map(|cell| cell.trim().replace(',', ""))
+            .collect::<Vec<_>>()
+    };
+    let (rates, shares) = (row("| requests/s |"), row("| first share |"));
+    assert_eq!((rates.len(), shares.len()), (6, 6));
+    for (rate, share) in rates.iter().zip(&shares) {
+        let plan = choose_ramp(super::completed("ramp: auto"), rate.parse().ok());
+        let percent = view::asked(&plan, 0).fraction() * 100.0;
+        assert_eq!(*share, format!("{percent} %"), "{rate}");
     }
 }
 
