@@ -198,6 +198,7 @@ mod tests {
         assert_eq!(line(Kind::StepEntered(entered)), "step 2 entered");
         let created = v1::Created {
             plan: fixture::rollout().plan,
+            engine_version: 2,
         };
         assert_eq!(
             line(Kind::Created(created)),

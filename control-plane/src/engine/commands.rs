@@ -140,6 +140,7 @@ impl Desk<'_> {
             actor: actor.to_owned(),
             reason: request.reason.clone(),
             request: Some((request.request_id.clone(), content)),
+            ..Cause::default()
         };
         let kinds = rollout::create(&plan);
         if request.validate_only {
@@ -239,6 +240,7 @@ impl Desk<'_> {
             actor: actor.to_owned(),
             reason: reason.to_owned(),
             request: Some((ask.request_id.to_owned(), content)),
+            ..Cause::default()
         };
         if ask.validate_only {
             let mut copy = rollout.clone();
@@ -293,6 +295,7 @@ impl Desk<'_> {
             actor: actor.to_owned(),
             reason: request.reason.clone(),
             request: Some((request.request_id.clone(), content)),
+            ..Cause::default()
         };
         let changed = v1::ModelChanged {
             stable: Some(stable),
@@ -339,6 +342,7 @@ impl Desk<'_> {
         };
         let cause = Cause {
             request: None,
+            look: None,
             reason: format!("promoted by rollout {id}"),
             ..cause.clone()
         };

@@ -97,6 +97,7 @@ mod tests {
             request_id: "a".into(),
             request_digest: content("Pause", b"x"),
             part: 0,
+            look: None,
         });
         assert_eq!(
             requests.look_up("a", content("Pause", b"x")),

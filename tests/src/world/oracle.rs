@@ -255,7 +255,7 @@ impl Oracle {
     ) -> Result<()> {
         let mut evidence = Evidence::new(plan::evidence_settings(&rollout.plan))?;
         let (mut requests, mut labels) = ((0, 0), 0);
-        let slices = world.store.slices(&rollout.id)?;
+        let slices = world.store.slices(&rollout.id, 0, usize::MAX)?;
         ensure!(
             slices
                 .iter()
@@ -271,7 +271,7 @@ impl Oracle {
             );
             evidence.fold_requests(&slice);
         }
-        for (_, slice) in world.store.label_slices(&rollout.id)? {
+        for (_, slice) in world.store.label_slices(&rollout.id, 0, usize::MAX)? {
             labels += slice.stable_labels + slice.canary_labels;
             evidence.fold_labels(slice.guardrail as usize, &label_slice(&slice));
         }

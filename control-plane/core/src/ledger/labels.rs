@@ -312,6 +312,8 @@ impl Run {
             canary_sum_ppm: self.sum.canary.sum_ppm,
             stable_labels: self.sum.stable.labels,
             stable_sum_ppm: self.sum.stable.sum_ppm,
+            // What time it is is the caller's to know.
+            folded_ms: 0,
         }
     }
 }

@@ -1,0 +1,1 @@
+//! Stories that are recorded and made again.
