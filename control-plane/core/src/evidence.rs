@@ -4,7 +4,8 @@ use crate::ledger::counts::sketch_from_wire;
 use crate::plan;
 use crate::rollout::Rollout;
 use serinus_evidence::{
-    Arm, Assessment, Counts, Engine, GuardrailAssessment, LabelSlice, Missing, Pair, RequestSlice, Verdict,
+    Arm, Assessment, Counts, Engine, GuardrailAssessment, LabelSlice, Missing, Pair, RequestSlice,
+    Verdict,
 };
 use serinus_proto::{stored::v1 as stored, v1};
 use std::time::Duration;

@@ -15,6 +15,7 @@ mod what_if;
 
 pub use difference::Difference;
 pub use recording::{Recording, ReplayError};
+pub use serinus_evidence::ENGINE_VERSION;
 pub use verify::{Outcome, Redecided, Replayed, replay};
 pub use what_if::{Found, GuardrailFound, Moment, Passage, StepFound, WhatIf, what_if};
 

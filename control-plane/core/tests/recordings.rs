@@ -16,7 +16,11 @@ fn version_1_is_readable() {
         (23, 21)
     );
     let replayed = replay(&recording).unwrap();
-    let versions: Vec<u32> = replayed.decisions.iter().map(|of| of.engine_version).collect();
+    let versions: Vec<u32> = replayed
+        .decisions
+        .iter()
+        .map(|of| of.engine_version)
+        .collect();
     assert!(versions.len() > 3 && versions.iter().all(|&version| version == 1));
     // It did not store what its looks knew: nothing is made again, and nothing is called broken.
     let untold = |of: &serinus_core::replay::Redecided| of.outcome == Outcome::NotStored;

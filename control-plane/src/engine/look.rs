@@ -121,7 +121,10 @@ impl Engine {
 
 /// What is known of one rollout beyond its log and its slices.
 fn observe(run: &mut Run, fleet: FleetFacts, now_ms: u64) -> v1::Look {
-    let rows = run.judged.iter().flat_map(|judged| &judged.judged.guardrails);
+    let rows = run
+        .judged
+        .iter()
+        .flat_map(|judged| &judged.judged.guardrails);
     let mut silent = rows.filter(|row| row.required && row.verdict() == v1::Verdict::NoEvidence);
     let missing = silent.next().is_some();
     let since = run

@@ -65,9 +65,14 @@ fn folded_by_the_last_decision(recording: &Recording) -> usize {
         }
     };
     let decision = recording.events.iter().rfind(decides);
-    let revision = decision.and_then(|entry| entry.event.as_ref()).map_or(0, |event| event.revision);
+    let revision = decision
+        .and_then(|entry| entry.event.as_ref())
+        .map_or(0, |event| event.revision);
     let looks = recording.events.iter().filter(|entry| {
-        entry.event.as_ref().is_some_and(|event| event.revision <= revision)
+        entry
+            .event
+            .as_ref()
+            .is_some_and(|event| event.revision <= revision)
     });
     let last = looks.filter_map(|entry| entry.look.as_ref()).next_back();
     last.map_or(0, |look| look.slices as usize)
@@ -103,9 +108,7 @@ fn a_harmful_canary_is_rolled_back_again() {
 fn what_differs_is_named() {
     let mut recording = Story::of(&steady(0.3, 0.1)).recording();
     let entry = recording.events.last_mut().unwrap();
-    let Some(v1::event::Kind::RolledBack(back)) =
-        &mut entry.event.as_mut().unwrap().kind
-    else {
+    let Some(v1::event::Kind::RolledBack(back)) = &mut entry.event.as_mut().unwrap().kind else {
         panic!("{entry:#?}");
     };
     let decision = back.decision.as_mut().unwrap();

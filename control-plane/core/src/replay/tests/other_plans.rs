@@ -32,7 +32,10 @@ fn borne(plan: &v1::Plan) -> WhatIf {
 fn the_same_plan_finds_what_happened() {
     let found = borne(&plan());
     assert_eq!(found.rolled_back, None);
-    assert!(found.steps.iter().all(|step| step.safe.is_some()), "{found:#?}");
+    assert!(
+        found.steps.iter().all(|step| step.safe.is_some()),
+        "{found:#?}"
+    );
     assert_eq!(found.splits_differ_from_ms, None, "{found:#?}");
     let recording = Story::of(&steady(0.3, 0.1)).recording();
     let found = what_if(&recording, &plan()).unwrap();
@@ -43,7 +46,11 @@ fn the_same_plan_finds_what_happened() {
         Some(v1::event::Kind::RolledBack(_))
     ));
     assert_eq!(back.moment.at_ms, really.at_ms);
-    assert!(back.decision.sentence.starts_with("ROLL BACK v2: error rate"));
+    assert!(
+        back.decision
+            .sentence
+            .starts_with("ROLL BACK v2: error rate")
+    );
     assert_eq!(found.splits_differ_from_ms, None, "{found:#?}");
 }
 
@@ -56,7 +63,11 @@ fn a_narrower_margin_finds_harm() {
     assert_eq!(found.guardrails[0].harmful, Some(back.moment));
     // The recorded rollout went on where this one would have waited, or the other way round.
     assert!(found.splits_differ_from_ms.is_some());
-    assert!(found.limits[0].contains("split otherwise"), "{:?}", found.limits);
+    assert!(
+        found.limits[0].contains("split otherwise"),
+        "{:?}",
+        found.limits
+    );
 }
 
 #[test]
@@ -66,7 +77,10 @@ fn labels_that_were_not_collected_are_told() {
     ));
     let told = found.limits.join("\n");
     assert!(told.contains("outcome:click: no labels of it"), "{told}");
-    assert!(told.contains("accuracy: its labels were sealed 3s after"), "{told}");
+    assert!(
+        told.contains("accuracy: its labels were sealed 3s after"),
+        "{told}"
+    );
     assert!(found.guardrails[0].safe.is_some(), "{found:#?}");
     assert_eq!(found.guardrails[1].last.verdict(), Verdict::NoEvidence);
 }

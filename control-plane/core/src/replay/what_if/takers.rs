@@ -25,9 +25,6 @@ fn is_same(old: &v1::Guardrail, new: &v1::Guardrail) -> bool {
 }
 
 /// The guardrail of the recorded plan whose labels a guardrail of the other one is judged by.
-pub(super) fn source<'a>(
-    recorded: &'a v1::Plan,
-    new: &v1::Guardrail,
-) -> Option<&'a v1::Guardrail> {
+pub(super) fn source<'a>(recorded: &'a v1::Plan, new: &v1::Guardrail) -> Option<&'a v1::Guardrail> {
     recorded.guardrails.iter().find(|old| is_same(old, new))
 }
