@@ -12,9 +12,12 @@ use serinus_proto::v1::{self, event::Kind};
 pub(crate) fn replayed(recording: &Recording, replayed: &Replayed) -> String {
     let mut text = title(recording);
     text.push_str(&format!(
-        "{} slices and {} label slices folded; begun under engine version {}, this is {ENGINE_VERSION}\n\n",
+        "{} of {} slices and {} of {} label slices folded, up to the last decision; begun under engine version {}, this is \
+         {ENGINE_VERSION}\n\n",
         number::thousands(replayed.slices),
+        number::thousands(recording.slices.len() as u64),
         number::thousands(replayed.label_slices),
+        number::thousands(recording.label_slices.len() as u64),
         recording.engine_version()
     ));
     let begun_ms = begun_ms(recording);

@@ -20,6 +20,8 @@ pub fn replayed(recording: &Recording, replayed: &Replayed) -> Value {
         "recorded_engine_version": recording.engine_version(),
         "slices": replayed.slices,
         "label_slices": replayed.label_slices,
+        "recorded_slices": recording.slices.len(),
+        "recorded_label_slices": recording.label_slices.len(),
         "decisions": replayed.decisions.iter().map(redecided).collect::<Vec<_>>(),
         "count": replayed.decisions.len(),
         "reproduced": replayed.reproduced(),

@@ -38,7 +38,7 @@ fn text(decisions: Vec<Redecided>) -> String {
 fn all_the_same_is_said_in_one_line() {
     let shown = text(vec![decided(7, Outcome::Same, ENGINE_VERSION)]);
     assert!(
-        shown.contains("1,234 slices and 5 label slices folded"),
+        shown.contains("1,234 of 0 slices and 5 of 0 label slices folded"),
         "{shown}"
     );
     assert!(
