@@ -1,4 +1,4 @@
-"""Checks the demo's summary: one promotion, one rollback, no error that a user saw, splits as asked."""
+"""Checks the demo's summary: one promotion, one rollback, no error that a user saw, splits as asked, decisions that replay."""
 
 import json
 import sys
@@ -15,4 +15,7 @@ assert steps, "no achieved split"
 for step in steps:
     asked, got = step["asked"], step["achieved"]
     assert abs(asked - got) <= 0.03, f"asked {asked}, got {got}"
-print(f"promoted {summary['promoted']['variant']}, rolled back {summary['rolled_back']['variant']}, {len(steps)} steps")
+replayed = summary["replayed"]
+assert replayed["decisions"] >= 6, f"only {replayed['decisions']} decisions were replayed"
+assert replayed["reproduced"] == replayed["decisions"], f"replayed {replayed}"
+print(f"promoted {summary['promoted']['variant']}, rolled back {summary['rolled_back']['variant']}, {len(steps)} steps, {replayed['reproduced']} decisions replayed")

@@ -2,6 +2,7 @@
 //! the way.
 
 mod follow;
+mod recording;
 
 pub(crate) use follow::{Follow, Update, get, is_lost, try_get};
 

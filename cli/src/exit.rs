@@ -16,6 +16,10 @@ pub(crate) enum Exit {
     Held = 4,
     /// `status --wait`: the time was up first.
     TimedOut = 5,
+    /// `rollout replay`: a decision came out otherwise than it is recorded.
+    Differs = 6,
+    /// `rollout replay`: some decisions cannot be held against this engine, for another version made them.
+    NotReplayed = 7,
 }
 
 impl Exit {
@@ -39,7 +43,9 @@ mod tests {
             Exit::RolledBack,
             Exit::Held,
             Exit::TimedOut,
+            Exit::Differs,
+            Exit::NotReplayed,
         ];
-        assert_eq!(all.map(Exit::code), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(all.map(Exit::code), [0, 1, 2, 3, 4, 5, 6, 7]);
     }
 }

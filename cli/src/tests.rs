@@ -5,6 +5,7 @@ mod fake;
 mod following;
 mod plans;
 mod reading;
+mod replaying;
 
 use super::*;
 use clap::CommandFactory as _;

@@ -8,12 +8,14 @@ mod guardrail;
 mod header;
 mod line;
 pub(crate) mod number;
+mod replay;
 mod why;
 
 pub use change::{Change, change_line};
 pub use event::event_line;
 pub(crate) use event::event_text;
 pub(crate) use header::{Brief, summary};
+pub(crate) use replay::{OtherPlan, other_plan, replayed};
 pub use why::{Stored, why};
 
 use line::{Line, Paint};

@@ -4,7 +4,6 @@
 mod assign;
 mod book;
 mod commands;
-mod evidence;
 mod fleet;
 pub mod handle;
 mod histories;
@@ -37,9 +36,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use thiserror::Error;
 use tokio::sync::mpsc;
-
-/// Version of the rules by which evidence is made; stored with every decision.
-pub const ENGINE_VERSION: u32 = 1;
 
 /// Looks are this far apart when nothing arrives.
 const TICK: Duration = Duration::from_millis(200);

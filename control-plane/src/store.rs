@@ -51,23 +51,49 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// See [`StoreError`]; unless the error is fatal, nothing was written and the store goes on.
     fn commit(&self, batch: &Batch) -> Result<(), StoreError>;
 
-    /// Events after `after_revision`, oldest first, at most `limit`, without holes.
+    /// Entries of the log after `after_revision`, oldest first, at most `limit`, without holes.
     ///
     /// # Errors
     /// If a record cannot be read.
-    fn events(&self, after_revision: u64, limit: usize) -> Result<Vec<v1::Event>, StoreError>;
+    fn records(
+        &self,
+        after_revision: u64,
+        limit: usize,
+    ) -> Result<Vec<stored::LogRecord>, StoreError>;
 
-    /// The slices of a rollout by sequence number, ascending.
+    /// The events of [`Store::records`].
+    ///
+    /// # Errors
+    /// As [`Store::records`].
+    fn events(&self, after_revision: u64, limit: usize) -> Result<Vec<v1::Event>, StoreError> {
+        let records = self.records(after_revision, limit)?;
+        Ok(records
+            .into_iter()
+            .filter_map(|record| record.event)
+            .collect())
+    }
+
+    /// The slices of a rollout with a sequence number above `after`, ascending, at most `limit`.
     ///
     /// # Errors
     /// If one cannot be read.
-    fn slices(&self, rollout: &str) -> Result<Vec<(u64, stored::Slice)>, StoreError>;
+    fn slices(
+        &self,
+        rollout: &str,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, stored::Slice)>, StoreError>;
 
-    /// The label slices of a rollout by sequence number, ascending.
+    /// The label slices of a rollout with a sequence number above `after`, ascending, at most `limit`.
     ///
     /// # Errors
     /// If one cannot be read.
-    fn label_slices(&self, rollout: &str) -> Result<Vec<(u64, stored::LabelSlice)>, StoreError>;
+    fn label_slices(
+        &self,
+        rollout: &str,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, stored::LabelSlice)>, StoreError>;
 
     /// A block of the bitmap of outcomes that were counted.
     ///

@@ -17,7 +17,8 @@ Examples:
   serinus demo --seed 7 --json | jq .rolled_back
 
 Starts a control plane, three sidecars and three model servers on free ports of this machine, and ends them again. Exit
-code 0 only if the better model was promoted, the worse one rolled back, and no user saw an error.";
+code 0 only if the better model was promoted, the worse one rolled back, no user saw an error, and every decision of both
+rollouts came out the same when it was made again from what is stored.";
 
 /// `demo`.
 #[derive(Debug, clap::Args)]
@@ -153,6 +154,10 @@ fn summary(told: &Summary) -> String {
             number::measured_share(split.achieved)
         ));
     }
+    text.push_str(&format!(
+        "replayed from the store: {} of {} decisions reproduced bit for bit\n",
+        told.replayed.reproduced, told.replayed.decisions
+    ));
     text.push_str(&format!(
         "{} requests at {}/s and {} labels in {:.0} s; seed {}\n",
         number::thousands(told.requests),

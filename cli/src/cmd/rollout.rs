@@ -3,6 +3,7 @@
 pub(crate) mod apply;
 mod history;
 mod list;
+mod replay;
 mod steer;
 mod watch;
 mod why;
@@ -64,6 +65,8 @@ pub(crate) enum Command {
     Rollback(steer::Args),
     /// Show what is behind the last decision
     Why(why::Args),
+    /// Make every decision again from the stored slices, or judge them by another plan
+    Replay(replay::Args),
     /// Show the events of a rollout
     History(history::Args),
 }
@@ -89,6 +92,7 @@ pub(crate) async fn run(command: Command, session: &mut Session<'_, '_>) -> Resu
         }
         Command::Rollback(args) => steer::run(Verb::Rollback, &args, session).await,
         Command::Why(args) => why::run(&args, session).await,
+        Command::Replay(args) => replay::run(&args, session).await,
         Command::History(args) => history::run(&args, session).await,
     }
 }

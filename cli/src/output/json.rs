@@ -7,6 +7,7 @@ mod evidence;
 mod fleet;
 mod model;
 mod plan;
+mod replay;
 mod rollout;
 
 pub use event::event;
@@ -14,6 +15,7 @@ pub use evidence::{decision, guardrail};
 pub use fleet::sidecar;
 pub use model::model;
 pub use plan::plan;
+pub use replay::{replayed, what_if};
 pub use rollout::{rollout, traffic};
 
 use crate::view::number;

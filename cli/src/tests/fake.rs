@@ -31,6 +31,8 @@ pub(super) struct World {
     pub(super) model: Option<v1::Model>,
     pub(super) sidecars: Vec<v1::SidecarInfo>,
     pub(super) events: Vec<v1::Event>,
+    /// What is sent of a recording.
+    pub(super) chunks: Vec<v1::RecordingChunk>,
     /// Answers to the next mutations, before any is done.
     pub(super) refusals: VecDeque<Status>,
     /// What happens to the rollout behind the back of whoever was refused with ABORTED.

@@ -217,6 +217,7 @@ mod tests {
         assert_eq!(line(Kind::StepEntered(entered)), "step 2 entered");
         let created = v1::Created {
             plan: fixture::rollout().plan,
+            engine_version: 2,
         };
         assert_eq!(
             line(Kind::Created(created)),
@@ -233,7 +234,10 @@ mod tests {
             }),
             ..v1::Ramp::default()
         });
-        let created = v1::Created { plan: Some(plan) };
+        let created = v1::Created {
+            plan: Some(plan),
+            ..v1::Created::default()
+        };
         assert_eq!(
             line(Kind::Created(created)),
             "created v1 -> v2, 4 steps from 1.40% (at most about 30 victims in 5 s at 412 requests/s), rollout r-1"

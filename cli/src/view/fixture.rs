@@ -130,6 +130,8 @@ fn error_rate() -> v1::GuardrailEvidence {
         limit: 0.0025,
         stable_count: 222_360,
         canary_count: 74_120,
+        stable_events: Some(1067),
+        canary_events: Some(385),
         ..evidence("error rate", 0, Verdict::Safe, Unit::Fraction)
     }
 }

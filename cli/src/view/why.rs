@@ -6,6 +6,9 @@ use super::{Options, decision_sentence, header, number};
 use crate::output::words;
 use serinus_proto::v1;
 
+/// From this phi on noise is worth a word.
+const NOISY: f64 = 2.0;
+
 /// Where a decision that is in the log stands there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
@@ -88,8 +91,8 @@ fn guardrail(shown: Shown<'_>, evidence: &v1::GuardrailEvidence) -> Vec<Line> {
     let counted = shown.counted();
     let both = |stable: String, canary: String| format!("stable {stable}, canary {canary}");
     let counts = both(
-        number::thousands(evidence.stable_count),
-        number::thousands(evidence.canary_count),
+        counted_of(evidence.stable_events, evidence.stable_count),
+        counted_of(evidence.canary_events, evidence.canary_count),
     );
     let values = both(
         shown.value(evidence.stable_value),
@@ -112,8 +115,17 @@ fn guardrail(shown: Shown<'_>, evidence: &v1::GuardrailEvidence) -> Vec<Line> {
         row("phi", &phi),
     ];
     lines.extend(missing(evidence, counted).map(|text| row("missing", &text)));
-    lines.push(row("so", meaning(evidence.verdict())));
+    lines.push(row("so", &rule(evidence)));
     lines
+}
+
+/// `1,067 of 222,360` for rates, the second number alone for latencies.
+fn counted_of(events: Option<u64>, count: u64) -> String {
+    let count = number::thousands(count);
+    match events {
+        Some(events) => format!("{} of {count}", number::thousands(events)),
+        None => count,
+    }
 }
 
 fn duty(evidence: &v1::GuardrailEvidence) -> String {
@@ -153,14 +165,38 @@ fn missing(evidence: &v1::GuardrailEvidence, counted: &str) -> Option<String> {
     Some(text)
 }
 
-fn meaning(verdict: v1::Verdict) -> &'static str {
-    match verdict {
+/// The rule that gave the verdict, as a sentence.
+fn rule(evidence: &v1::GuardrailEvidence) -> String {
+    let alone = evidence.log_e_rollback >= evidence.log_threshold_rollback;
+    let text = match evidence.verdict() {
         v1::Verdict::Safe => "proven not worse than the step's tolerance",
-        v1::Verdict::Harmful => "proven worse than the margin",
-        v1::Verdict::NeedMore => "neither is proven yet",
+        v1::Verdict::Harmful if alone => "proven worse than the margin",
+        v1::Verdict::Harmful => {
+            "proven worse together with the other rollback guardrails, or by failing most of its requests; this one is to \
+             blame"
+        }
+        v1::Verdict::NeedMore => return format!("neither is proven yet{}", noise(evidence)),
         v1::Verdict::NoEvidence => "there is nothing to compare; never taken for safe",
         v1::Verdict::Unspecified => "not looked at",
+    };
+    text.to_owned()
+}
+
+/// That measured noise holds the proof back, where it does.
+fn noise(evidence: &v1::GuardrailEvidence) -> String {
+    if !evidence.log_e_promote.is_finite() && evidence.phi > NOISY {
+        return format!(
+            "; counts that scatter {:.0} times as much as chance alone prove nothing SAFE",
+            evidence.phi
+        );
     }
+    if evidence.phi >= NOISY {
+        return format!(
+            "; the counts scatter {:.1} times as much as chance alone, so it takes as many times more of them",
+            evidence.phi
+        );
+    }
+    String::new()
 }
 
 fn combined(decision: &v1::Decision) -> Vec<Line> {

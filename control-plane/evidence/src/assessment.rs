@@ -123,6 +123,10 @@ pub struct GuardrailAssessment {
     pub n_canary: u64,
     /// Trials of stable.
     pub n_stable: u64,
+    /// Events among the canary's trials; none for latencies.
+    pub x_canary: Option<u64>,
+    /// Events among stable's trials; none for latencies.
+    pub x_stable: Option<u64>,
     /// Log evidence against "within the margin". Finite.
     pub log_e_rollback: f64,
     /// What it takes to be HARMFUL alone; infinite for a rollback guardrail of weight 0.

@@ -34,6 +34,10 @@
 //! assert_eq!(engine.assess(1.0, 1, true).guardrails[0].verdict, Verdict::Safe);
 //! ```
 
+/// Version of the rules by which evidence is made; stored with every rollout and every decision. It rises whenever the
+/// same slices could give other bits.
+pub const ENGINE_VERSION: u32 = 2;
+
 mod assessment;
 mod budget;
 mod clusters;

@@ -275,6 +275,8 @@ pub(crate) fn judge(
         limit: reading.limit,
         n_canary: reading.n_canary,
         n_stable: reading.n_stable,
+        x_canary: reading.events.map(|(canary, _)| canary),
+        x_stable: reading.events.map(|(_, stable)| stable),
         log_e_rollback: reading.log_e_rollback,
         log_threshold_rollback: thresholds.rollback,
         log_e_promote: reading.log_e_promote,

@@ -46,6 +46,8 @@ pub(crate) struct Reading {
     pub(crate) limit: f64,
     pub(crate) n_canary: u64,
     pub(crate) n_stable: u64,
+    /// Events of canary and stable, for rates.
+    pub(crate) events: Option<(u64, u64)>,
     pub(crate) log_e_rollback: f64,
     pub(crate) log_e_promote: f64,
     pub(crate) phi: f64,

@@ -1,11 +1,11 @@
 //! What sidecars should hold: derived from the state, never commanded.
 
 use super::book::{Book, Model};
-use super::evidence::outcome_name;
 use super::fleet::fence_to_wire;
 use prost::Message as _;
 use serinus_common::digest::digest;
 use serinus_common::fence::Fence;
+use serinus_core::evidence::outcome_name;
 use serinus_core::plan::view;
 use serinus_core::rollout::Rollout;
 use serinus_proto::v1;

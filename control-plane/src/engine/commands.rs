@@ -144,6 +144,7 @@ impl Desk<'_> {
             actor: actor.to_owned(),
             reason: request.reason.clone(),
             request: Some((request.request_id.clone(), content)),
+            ..Cause::default()
         };
         let plan = plan::choose_ramp(plan, self.book.traffic_of(&model, self.now_ms));
         self.judgeable(&plan)?;
@@ -252,6 +253,7 @@ impl Desk<'_> {
             actor: actor.to_owned(),
             reason: reason.to_owned(),
             request: Some((ask.request_id.to_owned(), content)),
+            ..Cause::default()
         };
         if ask.validate_only {
             let mut copy = rollout.clone();
@@ -306,6 +308,7 @@ impl Desk<'_> {
             actor: actor.to_owned(),
             reason: request.reason.clone(),
             request: Some((request.request_id.clone(), content)),
+            ..Cause::default()
         };
         let changed = v1::ModelChanged {
             stable: Some(stable),
@@ -352,6 +355,7 @@ impl Desk<'_> {
         };
         let cause = Cause {
             request: None,
+            look: None,
             reason: format!("promoted by rollout {id}"),
             ..cause.clone()
         };

@@ -277,11 +277,22 @@ impl Handle {
     /// # Errors
     /// What the store says.
     pub async fn events(&self, after: u64, limit: usize) -> Result<Vec<v1::Event>, StoreError> {
+        self.read(move |store| store.events(after, limit)).await
+    }
+
+    /// Reads from the store without making others wait.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
         let store = self.store.clone();
-        let read = tokio::task::spawn_blocking(move || store.events(after, limit));
+        let read = tokio::task::spawn_blocking(move || read(store.as_ref()));
         // A join error is a panic of the read or the end of the runtime.
         read.await
-            .unwrap_or_else(|error| Err(StoreError::Fatal(format!("read events: {error}"))))
+            .unwrap_or_else(|error| Err(StoreError::Fatal(format!("read the store: {error}"))))
     }
 
     /// Oldest revision that is kept; 0 for an empty log.

@@ -3,33 +3,23 @@
 use super::commands::Stop;
 use super::run::{Fleet, Run};
 use super::stage::Cause;
-use super::{ENGINE_VERSION, Engine, EngineError, evidence};
+use super::{Engine, EngineError};
+use serinus_core::evidence::{self, Basis};
 use serinus_core::plan::view;
-use serinus_core::rollout::{self, Facts, FleetFacts, Harm};
-use serinus_evidence::{Assessment, HarmCause};
+use serinus_core::rollout::{self, Facts, FleetFacts};
+use serinus_evidence::ENGINE_VERSION;
 use serinus_proto::v1;
 use v1::event::Kind;
 
 /// Assigned canary requests of which none finished, before that counts as failure.
 const NONE_FINISHED: u64 = 10;
 
-/// The evidence of one rollout, and what it was made of.
-#[derive(Clone, Debug)]
+/// The evidence of one rollout, and what it was made of: the numbers of slices folded, and what was asked. Most looks
+/// find the same as the one before.
+#[derive(Debug)]
 pub(super) struct Judged {
-    of: Basis,
-    assessment: Assessment,
-    guardrails: Vec<v1::GuardrailEvidence>,
-    excluded_tolerance: Option<f64>,
-}
-
-/// Everything that an assessment depends on. Most looks find the same as the one before.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Basis {
-    slices: u64,
-    label_slices: u64,
-    epoch: u64,
-    tolerance: f64,
-    expects_both: bool,
+    of: (u64, u64, Basis),
+    judged: evidence::Judged,
 }
 
 impl Engine {
@@ -78,7 +68,11 @@ impl Engine {
         if kinds.is_empty() {
             return Ok(());
         }
-        self.emit(id, &model, &Cause::own(), kinds, now_ms)?;
+        let cause = Cause {
+            look: run.observed.clone(),
+            ..Cause::own()
+        };
+        self.emit(id, &model, &cause, kinds, now_ms)?;
         self.refresh(id, &model, now_ms);
         Ok(())
     }
@@ -101,7 +95,11 @@ impl Engine {
         }
         let facts_of_fleet = run.fleet.as_ref().map(|fleet| fleet.facts.clone());
         let fleet = run.observe(&facts_of_fleet.unwrap_or_default(), now_ms);
-        run.facts = Some(facts(run, fleet, now_ms));
+        judge(run);
+        let look = observe(run, fleet, now_ms);
+        let judged = run.judged.as_ref();
+        run.facts = judged.map(|judged| Facts::new(&judged.judged, &look));
+        run.observed = Some(look);
     }
 
     /// Puts the control plane's own events into the log.
@@ -122,17 +120,14 @@ impl Engine {
     }
 }
 
-/// The facts about one rollout.
-fn facts(run: &mut Run, fleet: FleetFacts, now_ms: u64) -> Facts {
-    let Judged {
-        assessment,
-        guardrails,
-        excluded_tolerance,
-        ..
-    } = judge(run);
-    let missing = guardrails
+/// What is known of one rollout beyond its log and its slices.
+fn observe(run: &mut Run, fleet: FleetFacts, now_ms: u64) -> v1::Look {
+    let rows = run
+        .judged
         .iter()
-        .any(|guardrail| guardrail.required && guardrail.verdict() == v1::Verdict::NoEvidence);
+        .flat_map(|judged| &judged.judged.guardrails);
+    let mut silent = rows.filter(|row| row.required && row.verdict() == v1::Verdict::NoEvidence);
+    let missing = silent.next().is_some();
     let since = run
         .no_evidence_since_ms
         .take()
@@ -140,70 +135,34 @@ fn facts(run: &mut Run, fleet: FleetFacts, now_ms: u64) -> Facts {
     run.no_evidence_since_ms = missing.then_some(since);
     let now_s = now_ms / 1000;
     let bad: Vec<_> = run.breakers.bad_cells(now_s).copied().collect();
-    let extra = assessment.extra_errors;
     let in_step = run.activity.since_epoch(run.rollout.step_epoch);
-    Facts {
-        harmful: assessment.harmful.as_ref().map(|harm| Harm {
-            guardrails: harm.blamed.clone(),
-            gross: harm.cause == HarmCause::GrossErrors,
-        }),
-        guardrails,
-        log_e_rollback: assessment.log_e_rollback,
-        log_threshold: assessment.log_threshold,
-        extra_errors: extra.sum,
-        extra_errors_lower: extra.charged,
-        extra_errors_budget: extra.budget,
-        budget_spent: assessment.budget_spent,
-        slices: run.slices,
+    v1::Look {
         engine_version: ENGINE_VERSION,
+        slices: run.slices,
+        label_slices: run.label_slices,
         canary_requests_in_step: in_step.canary.judged,
         expected_canary_since_last: expected(run, now_s),
         breakers: breakers(&bad),
-        bad_cells: bad.iter().map(|cell| cell.second).collect(),
         none_finished: none_finished(run, now_s),
         exposed_keys: run.keys.exposed(),
-        safe_at_full: assessment.required_safe_fully,
-        excluded_tolerance,
         no_evidence_since_ms: run.no_evidence_since_ms,
-        fleet,
+        connected: fleet.connected,
+        current: fleet.current,
+        rejected: fleet.rejected,
+        rejection: fleet.rejection,
+        current_since_ms: fleet.current_since_ms,
     }
 }
 
-/// The engine's answer at the tolerance of the present step, and how it is shown.
-fn judge(run: &mut Run) -> Judged {
-    let rollout = &run.rollout;
-    let of = Basis {
-        slices: run.slices,
-        label_slices: run.label_slices,
-        epoch: rollout.epoch,
-        tolerance: rollout.tolerance(),
-        expects_both: rollout.expects_both(),
-    };
+/// Asks the engine at the tolerance of the present step, unless it would say the same again.
+fn judge(run: &mut Run) {
+    let basis = Basis::of(&run.rollout);
+    let of = (run.slices, run.label_slices, basis);
     let known = run.judged.take().filter(|judged| judged.of == of);
-    let judged = known.unwrap_or_else(|| {
-        let assessment = run.evidence.assess(of.tolerance, of.epoch, of.expects_both);
-        let guardrails = evidence::guardrails(&rollout.plan, &assessment);
-        Judged {
-            of,
-            excluded_tolerance: excluded(run, of),
-            assessment,
-            guardrails,
-        }
-    });
-    run.judged.insert(judged).clone()
-}
-
-/// The smallest tolerance of a paced ramp at which everything required is SAFE.
-fn excluded(run: &Run, of: Basis) -> Option<f64> {
-    let plan = &run.rollout.plan;
-    if !view::is_paced(plan) || run.rollout.warmup {
-        return None;
-    }
-    let safe = |tolerance: &f64| {
-        let assessment = run.evidence.assess(*tolerance, of.epoch, of.expects_both);
-        assessment.required_safe
-    };
-    view::tolerances(plan).into_iter().find(safe)
+    run.judged = Some(known.unwrap_or_else(|| Judged {
+        of,
+        judged: evidence::judge(&run.evidence, &run.rollout.plan, basis),
+    }));
 }
 
 /// The canary's share now, 0..=1.

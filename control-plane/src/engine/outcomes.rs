@@ -1,11 +1,11 @@
 //! Outcomes: verified, counted once, joined with the second of their prediction.
 
 use super::book::Book;
-use super::evidence::outcome_name;
 use super::fleet::Fleet;
 use super::seen::Seen;
 use crate::store::{Store, StoreError};
 use serinus_common::prediction_id::PredictionId;
+use serinus_core::evidence::outcome_name;
 use serinus_core::ledger::labels::Taken;
 use serinus_proto::v1;
 use uuid::Uuid;

@@ -7,8 +7,9 @@ use super::publish::{Published, Stale};
 use super::requests::Requests;
 use super::seen::Seen;
 use super::stage::Stage;
-use super::{ENGINE_VERSION, Engine, time};
+use super::{Engine, time};
 use crate::store::{Loaded, Store, StoreError};
+use serinus_evidence::ENGINE_VERSION;
 use serinus_proto::{stored::v1 as stored, v1};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -92,10 +93,10 @@ impl Engine {
     fn restore_runs(&mut self, pending: Vec<(String, stored::Pending)>) -> Result<(), StartError> {
         let pending: BTreeMap<String, stored::Pending> = pending.into_iter().collect();
         for (id, run) in &mut self.book.runs {
-            for (_, slice) in self.store.slices(id)? {
+            for (_, slice) in self.store.slices(id, 0, usize::MAX)? {
                 run.fold(&slice);
             }
-            for (_, slice) in self.store.label_slices(id)? {
+            for (_, slice) in self.store.label_slices(id, 0, usize::MAX)? {
                 run.fold_labels(&slice);
             }
             if let Some(pending) = pending.get(id) {

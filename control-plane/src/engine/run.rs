@@ -1,8 +1,8 @@
 //! One active rollout as the engine holds it: the state that its events made, and the evidence that its reports made.
 
-use super::evidence;
 use super::look::Judged;
 use serinus_common::fence::Fence;
+use serinus_core::evidence;
 use serinus_core::ledger::activity::Activity;
 use serinus_core::ledger::breakers::Breakers;
 use serinus_core::ledger::cells::{Cells, Pair};
@@ -44,6 +44,8 @@ pub(super) struct Run {
     fleet_since: Option<(u64, u64)>,
     /// What the last look was told, for display.
     pub(super) facts: Option<Facts>,
+    /// The part of it that is neither in the log nor in the slices.
+    pub(super) observed: Option<v1::Look>,
     /// The evidence as of the last slice.
     pub(super) judged: Option<Judged>,
     /// The sidecars that serve the model, as of the fleet's last change.
@@ -113,6 +115,7 @@ impl Run {
             clock: FleetClock::default(),
             fleet_since: None,
             facts: None,
+            observed: None,
             judged: None,
             fleet: None,
             no_evidence_since_ms: None,
@@ -230,12 +233,13 @@ impl Run {
         };
         for slice in &mut closed.slices {
             slice.warm = self.is_warm(slice.epoch);
+            slice.folded_ms = now_ms;
             self.fold(slice);
         }
-        closed
-            .label_slices
-            .iter()
-            .for_each(|slice| self.fold_labels(slice));
+        for slice in &mut closed.label_slices {
+            slice.folded_ms = now_ms;
+            self.fold_labels(slice);
+        }
         self.dirty |= !closed.slices.is_empty() || !closed.label_slices.is_empty();
         closed
     }

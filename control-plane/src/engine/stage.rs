@@ -18,6 +18,8 @@ pub(super) struct Cause {
     pub(super) reason: String,
     /// Request id and digest of the command.
     pub(super) request: Option<(String, u64)>,
+    /// What the look was told that led to it.
+    pub(super) look: Option<v1::Look>,
 }
 
 impl Cause {
@@ -80,6 +82,7 @@ impl Stage {
         kinds: Vec<Kind>,
         now_ms: u64,
     ) -> Result<(), BookError> {
+        let mut look = cause.look.clone();
         for (part, kind) in kinds.into_iter().enumerate() {
             self.last_revision += 1;
             if matches!(kind, Kind::RolledBack(_)) {
@@ -105,6 +108,7 @@ impl Stage {
                 request_digest,
                 part,
                 stable_history,
+                look: look.take(),
             };
             requests.follow(&record);
             self.batch.records.push(record);

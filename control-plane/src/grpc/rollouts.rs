@@ -1,6 +1,7 @@
 //! Plans and their executions.
 
 mod history;
+mod recording;
 mod watch;
 
 use super::auth::actor;
@@ -95,6 +96,20 @@ impl Rollouts for Service {
         let feed = self
             .watches
             .start(move |watcher| watch::run(views, watcher, id, interval))?;
+        Ok(Response::new(feed))
+    }
+
+    type GetRecordingStream = Feed<v1::RecordingChunk>;
+
+    async fn get_recording(
+        &self,
+        request: Request<v1::GetRecordingRequest>,
+    ) -> Result<Response<Self::GetRecordingStream>, Status> {
+        let id = self.find(&request.into_inner().rollout)?.id.clone();
+        let handle = self.handle.clone();
+        let feed = self
+            .watches
+            .start(move |watcher| recording::run(handle, watcher, id))?;
         Ok(Response::new(feed))
     }
 

@@ -147,8 +147,11 @@ fn everything_comes_back<P: Place>() {
     assert_eq!(after.records, batch.records);
     assert_eq!(after.sources, [source("a", 2, 6), source("b", 1, 5)]);
     assert_eq!(after.pending, batch.pending);
-    assert_eq!(store.slices("r1").unwrap(), [(1, slice(4))]);
-    assert_eq!(store.label_slices("r1").unwrap()[0].1.epoch, 6);
+    assert_eq!(store.slices("r1", 0, usize::MAX).unwrap(), [(1, slice(4))]);
+    assert_eq!(
+        store.label_slices("r1", 0, usize::MAX).unwrap()[0].1.epoch,
+        6
+    );
     assert_eq!(store.seen(b"key").unwrap(), Some(vec![1, 2, 3]));
     assert_eq!(store.seen(b"ke").unwrap(), None);
 }
@@ -269,15 +272,21 @@ fn slices_belong_to_their_rollout<P: Place>() {
     }
     for rollout in ["r", "r1", "r10", "s"] {
         let numbers: Vec<_> = store
-            .slices(rollout)
+            .slices(rollout, 0, usize::MAX)
             .unwrap()
             .iter()
             .map(|(seq, s)| (*seq, s.epoch))
             .collect();
         assert_eq!(numbers, [1, 2, 255, 256, 300].map(|n| (n, n)), "{rollout}");
     }
-    assert!(store.slices("").unwrap().is_empty());
-    assert!(store.label_slices("r").unwrap().is_empty());
+    let page = store.slices("r1", 2, 2).unwrap();
+    assert_eq!(
+        page.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(),
+        [255, 256]
+    );
+    assert!(store.slices("r1", u64::MAX, 2).unwrap().is_empty());
+    assert!(store.slices("", 0, usize::MAX).unwrap().is_empty());
+    assert!(store.label_slices("r", 0, usize::MAX).unwrap().is_empty());
 }
 
 /// An event of any size is kept, also one that is far larger than a page.

@@ -4,7 +4,6 @@
 use super::batch::revision;
 use super::{Batch, Loaded, SCHEMA, Store, StoreError};
 use serinus_proto::stored::v1 as stored;
-use serinus_proto::v1;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -78,9 +77,16 @@ impl Content {
     }
 }
 
-fn of_rollout<T: Clone>(all: &BTreeMap<(String, u64), T>, rollout: &str) -> Vec<(u64, T)> {
-    let range = all.range((rollout.to_owned(), 0)..=(rollout.to_owned(), u64::MAX));
+fn of_rollout<T: Clone>(
+    all: &BTreeMap<(String, u64), T>,
+    rollout: &str,
+    after: u64,
+    limit: usize,
+) -> Vec<(u64, T)> {
+    let first = (rollout.to_owned(), after.saturating_add(1));
+    let range = all.range(first..=(rollout.to_owned(), u64::MAX));
     range
+        .take(limit)
         .map(|((_, seq), slice)| (*seq, slice.clone()))
         .collect()
 }
@@ -103,24 +109,38 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    fn events(&self, after_revision: u64, limit: usize) -> Result<Vec<v1::Event>, StoreError> {
+    fn records(
+        &self,
+        after_revision: u64,
+        limit: usize,
+    ) -> Result<Vec<stored::LogRecord>, StoreError> {
         let content = self.disk.content();
-        let events = content
-            .records
-            .iter()
-            .filter_map(|record| record.event.clone());
-        Ok(events
-            .filter(|event| event.revision > after_revision)
-            .take(limit)
-            .collect())
+        let later = |record: &&stored::LogRecord| {
+            let event = record.event.as_ref();
+            event.is_some_and(|event| event.revision > after_revision)
+        };
+        let records = content.records.iter().filter(later);
+        Ok(records.take(limit).cloned().collect())
     }
 
-    fn slices(&self, rollout: &str) -> Result<Vec<(u64, stored::Slice)>, StoreError> {
-        Ok(of_rollout(&self.disk.content().slices, rollout))
+    fn slices(
+        &self,
+        rollout: &str,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, stored::Slice)>, StoreError> {
+        let content = self.disk.content();
+        Ok(of_rollout(&content.slices, rollout, after, limit))
     }
 
-    fn label_slices(&self, rollout: &str) -> Result<Vec<(u64, stored::LabelSlice)>, StoreError> {
-        Ok(of_rollout(&self.disk.content().label_slices, rollout))
+    fn label_slices(
+        &self,
+        rollout: &str,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, stored::LabelSlice)>, StoreError> {
+        let content = self.disk.content();
+        Ok(of_rollout(&content.label_slices, rollout, after, limit))
     }
 
     fn seen(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {

@@ -31,7 +31,6 @@ use fault::{Fault, guard};
 use head::{Head, HeadFile};
 use prost::Message;
 use serinus_proto::stored::v1 as stored;
-use serinus_proto::v1;
 use staged::Staged;
 use std::fs::File;
 use std::path::PathBuf;
@@ -153,16 +152,28 @@ impl SledStore {
         })
     }
 
+    /// Numbered values of a rollout above `after`, at most `limit`.
     fn read_numbered<M: Message + Default>(
         &self,
         kind: u8,
         rollout: &str,
+        after: u64,
+        limit: usize,
     ) -> Result<Vec<(u64, M)>, StoreError> {
-        let found = self.read_sealed(&key::named(kind, rollout.as_bytes()))?;
-        let numbered = found.into_iter();
-        Ok(numbered
-            .filter_map(|(key, message)| Some((key::number(&key)?, message)))
-            .collect())
+        let first = key::numbered(kind, rollout.as_bytes(), after.saturating_add(1));
+        let end = key::numbered(kind, rollout.as_bytes(), u64::MAX);
+        let read = guard(|| {
+            let values = pieces::values(self.db.range(first..end)).take(limit);
+            let numbered = values.map(|value| {
+                let (key, bytes) = value?;
+                let message = unseal(&key, &bytes)
+                    .and_then(decode)
+                    .map_err(Fault::value(&key))?;
+                Ok((key::number(&key).unwrap_or_default(), message))
+            });
+            numbered.collect::<Result<Vec<_>, Fault>>()
+        });
+        read.map_err(|fault| self.damaged(&fault))
     }
 
     fn damaged(&self, fault: &Fault) -> StoreError {
@@ -209,7 +220,11 @@ impl Store for SledStore {
         self.write_batch(&mut writer, batch)
     }
 
-    fn events(&self, after_revision: u64, limit: usize) -> Result<Vec<v1::Event>, StoreError> {
+    fn records(
+        &self,
+        after_revision: u64,
+        limit: usize,
+    ) -> Result<Vec<stored::LogRecord>, StoreError> {
         // sled shows a batch before it is on disk; nobody may see it before that.
         let last = self.last_revision();
         if after_revision >= last {
@@ -224,19 +239,25 @@ impl Store for SledStore {
             });
             records.collect::<Result<Vec<_>, Fault>>()
         });
-        let records = read.map_err(|fault| self.damaged(&fault))?;
-        Ok(records
-            .into_iter()
-            .filter_map(|record| record.event)
-            .collect())
+        read.map_err(|fault| self.damaged(&fault))
     }
 
-    fn slices(&self, rollout: &str) -> Result<Vec<(u64, stored::Slice)>, StoreError> {
-        self.read_numbered(key::SLICE, rollout)
+    fn slices(
+        &self,
+        rollout: &str,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, stored::Slice)>, StoreError> {
+        self.read_numbered(key::SLICE, rollout, after, limit)
     }
 
-    fn label_slices(&self, rollout: &str) -> Result<Vec<(u64, stored::LabelSlice)>, StoreError> {
-        self.read_numbered(key::LABELS, rollout)
+    fn label_slices(
+        &self,
+        rollout: &str,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, stored::LabelSlice)>, StoreError> {
+        self.read_numbered(key::LABELS, rollout, after, limit)
     }
 
     fn seen(&self, name: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {

@@ -4,10 +4,11 @@
 mod fleet;
 mod plans;
 mod process;
+mod replay;
 mod summary;
 mod tell;
 
-pub use summary::{StepSplit, Story, Summary};
+pub use summary::{Replayed, StepSplit, Story, Summary};
 
 use serinus_proto::v1;
 use std::path::PathBuf;

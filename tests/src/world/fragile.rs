@@ -2,7 +2,7 @@
 
 use serinus_control_plane::store::memory::{Disk, MemoryStore};
 use serinus_control_plane::store::{Batch, Loaded, Store, StoreError};
-use serinus_proto::{stored::v1 as stored, v1};
+use serinus_proto::stored::v1 as stored;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// What the next commit does.
@@ -99,16 +99,30 @@ impl Store for Fragile {
         }
     }
 
-    fn events(&self, after_revision: u64, limit: usize) -> Result<Vec<v1::Event>, StoreError> {
-        self.inner.events(after_revision, limit)
+    fn records(
+        &self,
+        after_revision: u64,
+        limit: usize,
+    ) -> Result<Vec<stored::LogRecord>, StoreError> {
+        self.inner.records(after_revision, limit)
     }
 
-    fn slices(&self, rollout: &str) -> Result<Vec<(u64, stored::Slice)>, StoreError> {
-        self.inner.slices(rollout)
+    fn slices(
+        &self,
+        rollout: &str,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, stored::Slice)>, StoreError> {
+        self.inner.slices(rollout, after, limit)
     }
 
-    fn label_slices(&self, rollout: &str) -> Result<Vec<(u64, stored::LabelSlice)>, StoreError> {
-        self.inner.label_slices(rollout)
+    fn label_slices(
+        &self,
+        rollout: &str,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, stored::LabelSlice)>, StoreError> {
+        self.inner.label_slices(rollout, after, limit)
     }
 
     fn seen(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {

@@ -264,7 +264,7 @@ impl Oracle {
         let settings = history::begin_with(plan::evidence_settings(&rollout.plan), known);
         let mut evidence = Evidence::new(settings)?;
         let (mut requests, mut labels) = ((0, 0), 0);
-        let slices = world.store.slices(&rollout.id)?;
+        let slices = world.store.slices(&rollout.id, 0, usize::MAX)?;
         ensure!(
             slices
                 .iter()
@@ -280,7 +280,7 @@ impl Oracle {
             );
             evidence.fold_requests(&slice);
         }
-        for (_, slice) in world.store.label_slices(&rollout.id)? {
+        for (_, slice) in world.store.label_slices(&rollout.id, 0, usize::MAX)? {
             labels += slice.stable_labels + slice.canary_labels;
             evidence.fold_labels(slice.guardrail as usize, &label_slice(&slice));
         }

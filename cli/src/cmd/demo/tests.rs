@@ -1,6 +1,6 @@
 use super::*;
 use crate::view::fixture;
-use serinus_demo::story::StepSplit;
+use serinus_demo::story::{Replayed, StepSplit};
 
 fn story(variant: &str, state: &str, cause: &str) -> Story {
     Story {
@@ -31,6 +31,10 @@ fn the_summary_has_the_numbers() {
             asked: 0.1,
             achieved: 0.099_6,
         }],
+        replayed: Replayed {
+            decisions: 14,
+            reproduced: 14,
+        },
         rate: 1000.0,
         requests: 60_000,
         labels: 57_000,
@@ -42,6 +46,7 @@ fn the_summary_has_the_numbers() {
         "\nv2: PROMOTED after 12.3 s; 1,234 users met it, 0 errors reached users; right 95.1% of the time, stable 92.0%\n\
          v3: ROLLED_BACK(GUARDRAIL) after 12.3 s; 1,234 users met it, 0 errors reached users\n\
          v2 step 1: 10.00% asked, 9.96% got\n\
+         replayed from the store: 14 of 14 decisions reproduced bit for bit\n\
          60,000 requests at 1,000/s and 57,000 labels in 61 s; seed 1\n"
     );
 }

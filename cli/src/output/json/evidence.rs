@@ -42,6 +42,8 @@ pub fn guardrail(evidence: &v1::GuardrailEvidence) -> Value {
         "limit": evidence.limit,
         "stable_count": evidence.stable_count,
         "canary_count": evidence.canary_count,
+        "stable_events": evidence.stable_events,
+        "canary_events": evidence.canary_events,
         "log_e_rollback": evidence.log_e_rollback,
         "log_threshold_rollback": evidence.log_threshold_rollback,
         "log_e_promote": evidence.log_e_promote,

@@ -90,6 +90,17 @@ impl Rollouts for Services {
         Ok(Response::new(Box::pin(sent.chain(broken))))
     }
 
+    type GetRecordingStream = Boxed<v1::RecordingChunk>;
+    async fn get_recording(
+        &self,
+        request: Request<v1::GetRecordingRequest>,
+    ) -> Answer<Boxed<v1::RecordingChunk>> {
+        let world = self.world();
+        world.rollout(&request.into_inner().rollout)?;
+        let chunks = tokio_stream::iter(world.chunks.clone().into_iter().map(Ok));
+        Ok(Response::new(Box::pin(chunks)))
+    }
+
     async fn pause(&self, request: Request<CommandRequest>) -> Answer<Rollout> {
         self.command("pause", request)
     }

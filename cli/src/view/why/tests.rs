@@ -15,7 +15,7 @@ decision  WAIT: accuracy needs about 9,000 more labels, about 6 min; then 50%
           present assessment, 2026-09-21T14:15:34.000Z, step 2, tolerance (kappa) 2, epoch 17, 1,321 slices, engine 1
 
 error rate   SAFE   rolls back when broken; needed to move on
-  requests      stable 222,360, canary 74,120
+  requests      stable 1,067 of 222,360, canary 385 of 74,120
   value         stable 0.48%, canary 0.52%
   difference    +0.04pp [-0.10, +0.19], limit +0.25pp
   proof of harm log e 0.31 of 4.09 (1.36 of 59.7)
@@ -33,6 +33,33 @@ error rate   SAFE   rolls back when broken; needed to move on
         "\nall rollback guardrails together   log e 0.12 of 3.00 (1.13 of 20.0)\n\
          extra errors   3 counted, at least 0 proven, budget 50\n"
     ));
+}
+
+#[test]
+fn noise_that_holds_a_proof_back_is_named() {
+    let mut rollout = fixture::rollout();
+    let mut shown = |phi: f64, log_e_promote: f64| {
+        let decision = rollout.decision.as_mut().unwrap();
+        decision.guardrails[2].phi = phi;
+        decision.guardrails[2].log_e_promote = log_e_promote;
+        let decision = decision.clone();
+        why(&rollout, &decision, None, Options::default())
+    };
+    assert!(shown(1.4, 1.0).contains("neither is proven yet\n"));
+    assert!(shown(5.2, 1.0).contains("proven yet; the counts scatter 5.2 times as much"));
+    assert!(
+        shown(40.0, f64::NEG_INFINITY)
+            .contains("scatter 40 times as much as chance alone prove nothing")
+    );
+}
+
+#[test]
+fn a_guardrail_that_is_blamed_for_all_is_not_called_proven_alone() {
+    let rollout = fixture::rollout();
+    let mut decision = rollout.decision.clone().unwrap();
+    decision.guardrails[0].set_verdict(v1::Verdict::Harmful);
+    let shown = why(&rollout, &decision, None, Options::default());
+    assert!(shown.contains("proven worse together with"), "{shown}");
 }
 
 #[test]

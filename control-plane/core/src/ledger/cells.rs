@@ -238,8 +238,9 @@ impl Run {
             // The wall time that the run spans.
             seconds: (self.last - self.first + 1) as f64,
             breaker: None,
-            // What the rollout was doing is its caller's to know.
+            // What the rollout was doing and what time it is are its caller's to know.
             warm: false,
+            folded_ms: 0,
         }
     }
 }

@@ -314,6 +314,8 @@ impl Run {
             stable_sum_ppm: self.sum.stable.sum_ppm,
             canary_assigned: Some(self.sum.canary.assigned),
             stable_assigned: Some(self.sum.stable.assigned),
+            // What time it is is the caller's to know.
+            folded_ms: 0,
         }
     }
 }

@@ -19,6 +19,7 @@ pub fn create(plan: &v1::Plan) -> Vec<Kind> {
     let mut events = vec![
         Kind::Created(v1::Created {
             plan: Some(plan.clone()),
+            engine_version: serinus_evidence::ENGINE_VERSION,
         }),
         entered(0, warmup),
     ];

@@ -10,7 +10,10 @@ impl Rollout {
     /// The state after the first event of a rollout; `None` if this is no such event.
     #[must_use]
     pub fn from_created(event: &v1::Event) -> Option<Self> {
-        let Some(Kind::Created(v1::Created { plan: Some(plan) })) = &event.kind else {
+        let Some(Kind::Created(v1::Created {
+            plan: Some(plan), ..
+        })) = &event.kind
+        else {
             return None;
         };
         let at_ms = at(event);

@@ -1,5 +1,7 @@
 //! What a look is given to judge by: measured elsewhere, as of one moment.
 
+use crate::evidence::Judged;
+use serinus_evidence::HarmCause;
 use serinus_proto::v1;
 
 /// Everything that the control plane knows about a rollout beyond its log, as of one look.
@@ -71,6 +73,51 @@ pub struct FleetFacts {
     pub rejected: u32,
     /// Why the first of them did.
     pub rejection: String,
+}
+
+impl Facts {
+    /// Of the evidence and of what else a look was told. The control plane and a replay of its decisions both make their
+    /// facts here, from what is stored.
+    #[must_use]
+    pub fn new(judged: &Judged, look: &v1::Look) -> Self {
+        let assessment = &judged.assessment;
+        let extra = assessment.extra_errors;
+        let bad_cells = look
+            .breakers
+            .as_ref()
+            .map(|breakers| breakers.bad_cells.clone());
+        Self {
+            harmful: assessment.harmful.as_ref().map(|harm| Harm {
+                guardrails: harm.blamed.clone(),
+                gross: harm.cause == HarmCause::GrossErrors,
+            }),
+            guardrails: judged.guardrails.clone(),
+            log_e_rollback: assessment.log_e_rollback,
+            log_threshold: assessment.log_threshold,
+            extra_errors: extra.sum,
+            extra_errors_lower: extra.charged,
+            extra_errors_budget: extra.budget,
+            budget_spent: assessment.budget_spent,
+            slices: look.slices,
+            engine_version: look.engine_version,
+            canary_requests_in_step: look.canary_requests_in_step,
+            expected_canary_since_last: look.expected_canary_since_last,
+            bad_cells: bad_cells.unwrap_or_default(),
+            breakers: look.breakers.clone(),
+            none_finished: look.none_finished,
+            exposed_keys: look.exposed_keys,
+            safe_at_full: assessment.required_safe_fully,
+            excluded_tolerance: judged.excluded_tolerance,
+            no_evidence_since_ms: look.no_evidence_since_ms,
+            fleet: FleetFacts {
+                connected: look.connected,
+                current: look.current,
+                current_since_ms: look.current_since_ms,
+                rejected: look.rejected,
+                rejection: look.rejection.clone(),
+            },
+        }
+    }
 }
 
 impl FleetFacts {

@@ -28,6 +28,7 @@ pub(crate) fn read_count(
         limit: monitor.signed_margin(),
         n_canary: total.canary.n,
         n_stable: total.stable.n,
+        events: Some((total.canary.x, total.stable.x)),
         log_e_rollback: process.log_e_rollback(),
         log_e_promote: context.tolerance.map_or(f64::NEG_INFINITY, promote),
         phi: process.phi(),

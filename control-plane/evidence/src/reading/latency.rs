@@ -39,6 +39,7 @@ pub(crate) fn read_latency(
         limit: decisive.map_or(1.0, |one| one.limit),
         n_canary: latencies.n_canary,
         n_stable: latencies.n_stable,
+        events: None,
         log_e_rollback,
         log_e_promote: decisive
             .and(context.tolerance)

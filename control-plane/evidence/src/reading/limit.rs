@@ -21,6 +21,7 @@ pub(crate) fn read_limit(monitor: &LimitMonitor, context: Context<'_>) -> Readin
         limit: monitor.limit_ms(),
         n_canary: latencies.n_canary,
         n_stable: latencies.n_stable,
+        events: None,
         log_e_rollback: monitor.log_e_rollback(),
         log_e_promote: monitor.log_e_promote(),
         phi: monitor.phi(),

@@ -11,6 +11,7 @@ pub(crate) fn read_mean(monitor: &MeanMonitor, context: Context<'_>) -> Reading 
     Reading {
         canary_value: means.map(|(canary, _)| canary),
         stable_value: means.map(|(_, stable)| stable),
+        events: None,
         difference: monitor.estimate(),
         interval: monitor.interval(context.alpha),
         limit: monitor.signed_margin(),

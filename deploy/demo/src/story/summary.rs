@@ -11,6 +11,8 @@ pub struct Summary {
     pub rolled_back: Story,
     /// What each step asked for and got.
     pub achieved_split: Vec<StepSplit>,
+    /// Both rollouts once more, from what is stored.
+    pub replayed: Replayed,
     /// Requests per second.
     pub rate: f64,
     /// Requests in all.
@@ -48,6 +50,15 @@ pub struct Story {
     pub stable_accuracy: Option<f64>,
 }
 
+/// The decisions of both rollouts, made again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Replayed {
+    /// All of them.
+    pub decisions: usize,
+    /// Those that came out the same to the last bit.
+    pub reproduced: usize,
+}
+
 /// The canary's share in one epoch.
 #[derive(Clone, Debug, Serialize)]
 pub struct StepSplit {
@@ -62,13 +73,16 @@ pub struct StepSplit {
 }
 
 impl Summary {
-    /// Whether both rollouts ended as they should, and no user saw an error.
+    /// Whether both rollouts ended as they should, no user saw an error, and every decision can be made again.
     #[must_use]
     pub fn as_it_should(&self) -> bool {
         let unharmed = |story: &Story| story.user_visible_errors == 0;
+        let replayed = self.replayed;
         self.promoted.state == "PROMOTED"
             && self.rolled_back.state == "ROLLED_BACK"
             && unharmed(&self.promoted)
             && unharmed(&self.rolled_back)
+            && replayed.decisions > 0
+            && replayed.reproduced == replayed.decisions
     }
 }

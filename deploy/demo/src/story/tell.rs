@@ -2,6 +2,7 @@
 
 use super::fleet::Fleet;
 use super::plans::{MODEL, plan};
+use super::replay::replay_all;
 use super::{Options, Screen, StepSplit, Story, Summary};
 use crate::models::Digits;
 use crate::traffic::{Config, Outcomes, Requests, Stats, Traffic};
@@ -48,10 +49,13 @@ pub(super) async fn tell(options: &Options, screen: &mut dyn Screen) -> Result<S
     let worse = plan(("v2", fleet.model("v2")?), ("v3", fleet.model("v3")?));
     let rolled_back = teller.rollout(&mut fleet, screen, &worse, "v3").await?;
     let stats = teller.traffic.stop().await;
+    let ids = [promoted.rollout.as_str(), rolled_back.rollout.as_str()];
+    let replayed = replay_all(fleet.connect().await?, ids).await?;
     Ok(Summary {
         promoted,
         rolled_back,
         achieved_split: teller.splits,
+        replayed,
         rate,
         requests: stats.ended,
         labels: stats.outcomes.delivered,

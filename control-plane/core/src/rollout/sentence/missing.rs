@@ -2,10 +2,13 @@
 
 use super::super::gate::{self, Missing};
 use super::super::time::duration_ms;
-use super::super::words::{about, count, span};
+use super::super::words::{about, count, number, span};
 use super::super::{Facts, Phase, Rollout};
 use super::why;
 use serinus_proto::v1::{self, Verdict, guardrail::Metric};
+
+/// From this variance inflation on noise is worth a word: it doubles what is needed.
+const NOISY: f64 = 2.0;
 
 /// All that is missing; of the guardrails, what takes longest comes first.
 pub(super) fn list(missing: &[Missing], rollout: &Rollout, now_ms: u64, facts: &Facts) -> String {
@@ -84,6 +87,7 @@ fn guardrail(index: usize, verdict: Verdict, rollout: &Rollout, facts: &Facts) -
     let row = gate::row(facts, index);
     let name = row.map_or_else(|| format!("guardrails[{index}]"), |row| row.name.clone());
     let units = units(rollout, index);
+    let noise = row.map_or_else(String::new, noise);
     match verdict {
         Verdict::NeedMore => match row.and_then(|row| row.missing) {
             Some(missing) => {
@@ -93,15 +97,31 @@ fn guardrail(index: usize, verdict: Verdict, rollout: &Rollout, facts: &Facts) -
                 } else {
                     String::new()
                 };
-                format!("{name} needs about {} more {units}{time}", about(missing))
+                format!(
+                    "{name} needs about {} more {units}{time}{noise}",
+                    about(missing)
+                )
             }
-            None => format!("{name} needs more {units}"),
+            None => format!("{name} needs more {units}{noise}"),
         },
         Verdict::Harmful => format!("{name} is HARMFUL"),
         Verdict::Safe => format!("{name} is SAFE"),
         Verdict::NoEvidence | Verdict::Unspecified => {
             format!("{name} has no {units} of both variants to compare")
         }
+    }
+}
+
+/// That it is measured noise that keeps a guardrail from SAFE, where it is.
+fn noise(row: &v1::GuardrailEvidence) -> String {
+    // NaN is no noise that could be named.
+    if row.phi >= NOISY {
+        format!(
+            " (noise: its counts scatter {} times as much as chance alone)",
+            number(row.phi)
+        )
+    } else {
+        String::new()
     }
 }
 

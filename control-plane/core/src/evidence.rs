@@ -1,17 +1,77 @@
 //! Between what is stored and shown and what the decision engine takes and answers.
 
-use serinus_core::ledger::counts::sketch_from_wire;
-use serinus_core::plan;
+use crate::ledger::counts::sketch_from_wire;
+use crate::plan;
+use crate::rollout::Rollout;
 use serinus_evidence::{
-    Arm, Assessment, Assigned, Counts, GuardrailAssessment, LabelSlice, Missing, Pair,
+    Arm, Assessment, Assigned, Counts, Engine, GuardrailAssessment, LabelSlice, Missing, Pair,
     RequestSlice, Verdict,
 };
 use serinus_proto::{stored::v1 as stored, v1};
 use std::time::Duration;
 use v1::guardrail::Metric;
 
+/// What an assessment depends on beyond the slices: the same basis after the same slices gives the same assessment.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Basis {
+    /// Kappa of the present step.
+    pub tolerance: f64,
+    /// The present epoch.
+    pub epoch: u64,
+    /// Its split gives traffic to both variants.
+    pub expects_both: bool,
+    /// Its steps are entered as the evidence allows, so it matters which tolerances are excluded already.
+    pub paced: bool,
+}
+
+impl Basis {
+    /// Of a rollout as it is now.
+    #[must_use]
+    pub fn of(rollout: &Rollout) -> Self {
+        Self {
+            tolerance: rollout.tolerance(),
+            epoch: rollout.epoch,
+            expects_both: rollout.expects_both(),
+            paced: plan::view::is_paced(&rollout.plan) && !rollout.warmup,
+        }
+    }
+}
+
+/// The engine's answer, and how it is shown.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Judged {
+    /// As the engine gave it.
+    pub assessment: Assessment,
+    /// One row per guardrail of the plan, in its order.
+    pub guardrails: Vec<v1::GuardrailEvidence>,
+    /// The smallest tolerance of a paced ramp at which everything required is SAFE.
+    pub excluded_tolerance: Option<f64>,
+}
+
+/// Asks the engine. Whoever decides and whoever checks a decision asks here.
+#[must_use]
+pub fn judge(engine: &Engine, plan: &v1::Plan, basis: Basis) -> Judged {
+    let assessment = engine.assess(basis.tolerance, basis.epoch, basis.expects_both);
+    let guardrails = guardrails(plan, &assessment);
+    Judged {
+        assessment,
+        guardrails,
+        excluded_tolerance: excluded(engine, plan, basis),
+    }
+}
+
+fn excluded(engine: &Engine, plan: &v1::Plan, basis: Basis) -> Option<f64> {
+    let is_safe = |tolerance: &f64| {
+        let standing = engine.stand(*tolerance, basis.epoch, basis.expects_both);
+        standing.required_safe
+    };
+    let tolerances = basis.paced.then(|| plan::view::tolerances(plan));
+    tolerances?.into_iter().find(is_safe)
+}
+
 /// A stored slice for the engine; the latency of a canary that is warming up is not judged.
-pub(super) fn request_slice(slice: &stored::Slice) -> RequestSlice {
+#[must_use]
+pub fn request_slice(slice: &stored::Slice) -> RequestSlice {
     RequestSlice {
         epoch: slice.epoch,
         seconds: slice.seconds,
@@ -41,7 +101,8 @@ fn arm(arm: Option<&stored::Arm>, without_latency: bool) -> Arm {
 }
 
 /// A stored label slice for the engine. Scores are summed exactly and rounded once.
-pub(super) fn label_slice(slice: &stored::LabelSlice) -> LabelSlice {
+#[must_use]
+pub fn label_slice(slice: &stored::LabelSlice) -> LabelSlice {
     let counts = |sum_ppm: u64, n: u64| Counts {
         x: ((sum_ppm + 500_000) / 1_000_000).min(n),
         n,
@@ -61,7 +122,7 @@ pub(super) fn label_slice(slice: &stored::LabelSlice) -> LabelSlice {
 }
 
 /// The evidence of every guardrail, as it is shown and stored.
-pub(super) fn guardrails(plan: &v1::Plan, assessment: &Assessment) -> Vec<v1::GuardrailEvidence> {
+fn guardrails(plan: &v1::Plan, assessment: &Assessment) -> Vec<v1::GuardrailEvidence> {
     let pairs = plan.guardrails.iter().zip(&assessment.guardrails);
     pairs
         .enumerate()
@@ -95,6 +156,8 @@ fn evidence(
         limit: of.limit,
         stable_count: of.n_stable,
         canary_count: of.n_canary,
+        stable_events: of.x_stable,
+        canary_events: of.x_canary,
         log_e_rollback: of.log_e_rollback,
         log_threshold_rollback: of.log_threshold_rollback,
         log_e_promote: of.log_e_promote,
@@ -126,7 +189,8 @@ fn verdict(verdict: Verdict) -> v1::Verdict {
 }
 
 /// The name that outcomes for a guardrail use; `None` for metrics without labels.
-pub(super) fn outcome_name(guardrail: &v1::Guardrail) -> Option<&str> {
+#[must_use]
+pub fn outcome_name(guardrail: &v1::Guardrail) -> Option<&str> {
     match guardrail.metric.as_ref()? {
         Metric::Accuracy(_) => Some("accuracy"),
         Metric::Outcome(labelled) => Some(&labelled.name),

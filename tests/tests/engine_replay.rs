@@ -1,0 +1,159 @@
+//! Every decision of the real engine can be made again from its store, through crashes, commands and trouble.
+
+use anyhow::{Context as _, Result, ensure};
+use serinus_control_plane::engine::{Command, Verb};
+use serinus_control_plane::store::Store as _;
+use serinus_control_plane::store::memory::Disk;
+use serinus_core::replay::{Outcome, Recording, replay, what_if};
+use serinus_proto::v1::{self, State};
+use serinus_tests::world::{Behaviour, Trouble, World};
+
+const PLAN: &str = r#"
+model: digits
+stable: {name: v1, endpoints: ["http://127.0.0.1:1"]}
+canary: {name: v2, endpoints: ["http://127.0.0.1:2"]}
+warmup: {duration: 3s, share: 0.1}
+steps:
+  - {split: {v2: 0.1, v1: 0.9}, min_duration: 3s}
+  - {split: {v2: 0.5, v1: 0.5}, min_duration: 3s}
+  - {split: {v2: 1.0}, min_duration: 3s}
+bake: {duration: 5s, holdback: 0.1}
+failure: {timeout: 4s, attempt_timeout: 2s}
+guardrails:
+  - {metric: error_rate, margin: 0.02}
+  - {metric: latency, ratio: 2, slack: 20ms}
+  - {metric: accuracy, margin: 0.1, label_window: 3s}
+"#;
+
+async fn world(seed: u64) -> Result<World> {
+    let mut world = World::new(Disk::default(), "digits", 3, seed).await?;
+    world.rate = 300;
+    world.trouble = Trouble {
+        labelled: 1.0,
+        ..Trouble::default()
+    };
+    world.apply(PLAN).await?;
+    Ok(world)
+}
+
+fn ended(rollout: &v1::Rollout) -> bool {
+    matches!(rollout.state(), State::Promoted | State::RolledBack)
+}
+
+/// What the store holds of the rollout.
+fn recording(world: &World) -> Result<Recording> {
+    let id = world.rollout()?.id.clone();
+    let records = world.store.records(0, usize::MAX)?;
+    let events = records.into_iter().map(|record| v1::RecordedEvent {
+        event: record.event,
+        look: record.look,
+        part: record.part,
+        stable_history: record
+            .stable_history
+            .map(|known| known.encode_to_vec())
+            .unwrap_or_default(),
+    });
+    let of_rollout = |entry: &v1::RecordedEvent| {
+        let event = entry.event.as_ref();
+        event.is_some_and(|event| event.rollout == id)
+    };
+    let slices = world.store.slices(&id, 0, usize::MAX)?;
+    let label_slices = world.store.label_slices(&id, 0, usize::MAX)?;
+    Ok(Recording {
+        header: v1::RecordingHeader::default(),
+        events: events.filter(of_rollout).collect(),
+        slices: slices.into_iter().map(|(_, slice)| slice).collect(),
+        label_slices: label_slices.into_iter().map(|(_, slice)| slice).collect(),
+    })
+}
+
+/// Makes every decision again; how many there were.
+fn check(world: &World) -> Result<usize> {
+    let recording = recording(world)?;
+    let replayed = replay(&recording)?;
+    for decision in &replayed.decisions {
+        ensure!(decision.outcome == Outcome::Same, "{decision:#?}");
+    }
+    // Whatever the control plane did by itself came from a look that is there.
+    let looks = recording.events.iter().filter(|entry| entry.look.is_some());
+    ensure!(replayed.decisions.len() == looks.count());
+    Ok(replayed.decisions.len())
+}
+
+#[tokio::test]
+async fn a_promotion_is_made_again_through_crashes() -> Result<()> {
+    let mut world = world(1).await?;
+    for second in 0..120 {
+        world.run(1).await?;
+        if ended(&*world.rollout()?) {
+            break;
+        }
+        if second % 4 == 3 {
+            world.crash().await?;
+        }
+    }
+    ensure!(
+        world.rollout()?.state() == State::Promoted,
+        "{:#?}",
+        world.rollout()?
+    );
+    let decisions = check(&world)?;
+    ensure!(decisions >= 6, "{decisions} decisions");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_rollback_is_made_again_and_another_plan_would_have_waited() -> Result<()> {
+    let mut world = world(2).await?;
+    world.run(6).await?;
+    world.trouble.accuracy.1 = 0.5;
+    ensure!(world.run_until(120, ended).await?);
+    ensure!(world.rollout()?.cause() == v1::Cause::Guardrail);
+    check(&world)?;
+    let recording = recording(&world)?;
+    let mut plan = recording.plan()?.clone();
+    let found = what_if(&recording, &plan)?;
+    let back = found.rolled_back.context("the same plan rolls back")?;
+    let really = found.passages.last().context("it ended")?.at_ms;
+    ensure!(back.moment.at_ms == really, "{back:?} against {really}");
+    let Some(v1::guardrail::Metric::Accuracy(accuracy)) = &mut plan.guardrails[2].metric else {
+        anyhow::bail!("{:?}", plan.guardrails[2]);
+    };
+    accuracy.margin = 0.6;
+    ensure!(what_if(&recording, &plan)?.rolled_back.is_none());
+    Ok(())
+}
+
+/// A breaker, a pause, a hold without traffic and an end by an operator's hand.
+#[tokio::test]
+async fn trouble_and_commands_are_made_again() -> Result<()> {
+    let mut world = world(3).await?;
+    world.run(5).await?;
+    let verb = |verb, world: &World, id: &str| -> Result<Command> {
+        let request = v1::CommandRequest {
+            rollout: "digits".to_owned(),
+            request_id: id.to_owned(),
+            expected_revision: world.rollout()?.revision,
+            ..v1::CommandRequest::default()
+        };
+        Ok(Command::Verb(verb, request))
+    };
+    let pause = verb(Verb::Pause, &world, "a")?;
+    world.command(pause).await??;
+    world.run(3).await?;
+    let resume = verb(Verb::Resume, &world, "b")?;
+    world.command(resume).await??;
+    world.rate = 0;
+    world.run(60).await?;
+    world.rate = 300;
+    world.run(3).await?;
+    world.crash().await?;
+    world.canary = Behaviour {
+        error_rate: 1.0,
+        latency_ms: 20.0,
+    };
+    world.trouble.breaker = true;
+    ensure!(world.run_until(30, ended).await?);
+    check(&world)?;
+    Ok(())
+}
