@@ -83,10 +83,7 @@ fn slices(rollout: &str, numbers: impl Iterator<Item = u64>) -> Batch {
 async fn slices_come_in_chunks_in_order_and_a_hole_is_told() {
     let harness = Harness::start().await;
     let rollout = harness.apply("m").await;
-    harness
-        .store
-        .commit(&slices(&rollout.id, 1..=600))
-        .unwrap();
+    harness.store.commit(&slices(&rollout.id, 1..=600)).unwrap();
     let (recording, chunks) = fetch(&harness, &rollout.id).await.unwrap();
     let numbers: Vec<u64> = recording
         .slices
