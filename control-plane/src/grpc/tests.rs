@@ -1,6 +1,7 @@
 //! The surfaces over loopback, in front of a real engine with a store in memory.
 
 mod commands;
+mod recordings;
 mod streams;
 mod sync;
 
@@ -20,6 +21,7 @@ use tonic::transport::Channel;
 
 /// A control plane in this process.
 struct Harness {
+    store: Arc<MemoryStore>,
     channel: Channel,
     server: JoinHandle<Result<(), ServeError>>,
     engine: JoinHandle<Result<(), EngineError>>,
@@ -34,7 +36,7 @@ impl Harness {
 
     async fn with(options: Options) -> Self {
         let store = Arc::new(MemoryStore::open(Disk::default()));
-        let (engine, handle) = Engine::start(store, "test").unwrap();
+        let (engine, handle) = Engine::start(store.clone(), "test").unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let (surfaces, drain) = shutdown::channel();
@@ -47,6 +49,7 @@ impl Harness {
             .await
             .unwrap();
         Self {
+            store,
             channel,
             server,
             engine,

@@ -129,10 +129,10 @@ impl<'a> Search<'a> {
         plan: &'a v1::Plan,
         fold: Fold<'a>,
     ) -> Result<Self, ReplayError> {
-        let (first, _) = recording.created()?;
+        let (first, created) = recording.created()?;
         let created = v1::Created {
             plan: Some(plan.clone()),
-            ..v1::Created::default()
+            ..created.clone()
         };
         let event = v1::Event {
             kind: Some(v1::event::Kind::Created(created)),

@@ -31,7 +31,7 @@ pub(super) fn differ_from(
             // Promoted: its bake went on under the same split.
             return harm;
         }
-        let did = next.or(end.map(|(end_ms, _)| end_ms));
+        let did = next.or_else(|| end.map(|(end_ms, _)| end_ms));
         let leaves = leaves(plan, found, step, at_ms);
         let would = [harm, leaves].into_iter().flatten().min();
         match (would, did) {
