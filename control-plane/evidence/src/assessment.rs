@@ -22,6 +22,9 @@ pub struct Missing {
     pub requests: f64,
     /// How long that takes at the recent rate, in seconds; none if no time was measured.
     pub seconds: Option<f64>,
+    /// How many times longer that is than it would be without noise, >= 1: the variance inflation by which the evidence
+    /// is divided. Well above 1 it is the noise that makes the wait long, not the traffic.
+    pub noise: f64,
 }
 
 /// One quantile of a latency guardrail.

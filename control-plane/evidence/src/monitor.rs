@@ -141,7 +141,7 @@ impl Monitor {
                 read_latency(monitor, self.log_threshold_rollback(context.alpha), context)
             }
             Evidence::Limit(monitor) => read_limit(monitor, context),
-            Evidence::Mean(monitor) => read_mean(monitor, context),
+            Evidence::Mean(monitor) => read_mean(monitor, tolerance, context),
         }
     }
 
