@@ -31,6 +31,11 @@ pub enum Metric {
         /// The limit in milliseconds.
         limit_ms: f64,
     },
+    /// Shadow mode: the share of requests to which both variants give different answers.
+    Disagreement {
+        /// The tolerated share, a fraction.
+        limit: f64,
+    },
     /// The mean of a numeric score.
     Mean {
         /// The score's name.
@@ -49,6 +54,15 @@ pub enum Metric {
         /// Tolerated worsening, a fraction: 0.01 is one percentage point.
         margin: f64,
     },
+}
+
+/// What happens when the canary's scores are distributed otherwise than stable's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScoreDriftPolicy {
+    /// It is reported: a new model is supposed to differ.
+    Report,
+    /// It is reported, and nothing is promoted.
+    BlockPromotion,
 }
 
 /// What happens when a guardrail is broken.
@@ -95,6 +109,8 @@ pub struct Settings {
     pub extra_errors_budget: Option<f64>,
     /// Stable's traffic just before the rollout (the last 60 s), if there was any.
     pub baseline: Option<Arm>,
+    /// Whether the distribution of scores is compared, and what happens when it differs.
+    pub score_drift: Option<ScoreDriftPolicy>,
 }
 
 impl Settings {
@@ -109,6 +125,7 @@ impl Settings {
             tolerances: vec![1.0],
             extra_errors_budget: None,
             baseline: None,
+            score_drift: None,
         }
     }
 
@@ -199,6 +216,7 @@ fn check_metric(path: &str, metric: &Metric) -> Result<(), SettingsError> {
                 .iter()
                 .try_for_each(|q| open_unit(&format!("{path}.quantiles"), *q))
         }
+        Metric::Disagreement { limit } => open_unit(&format!("{path}.limit"), *limit),
         Metric::Mean { margin, .. } => {
             let hint = "in units of the score";
             within(&format!("{path}.margin"), *margin, 0.0, 1e12, hint)

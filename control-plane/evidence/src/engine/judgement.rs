@@ -41,6 +41,7 @@ pub(super) fn assess(
         .iter()
         .zip(&engine.monitors)
         .all(|(one, monitor)| one.verdict == Verdict::Safe || !monitor.is_required());
+    let may_promote = engine.may_promote();
     let extra_errors = engine.extra_errors();
     Assessment {
         guardrails,
@@ -48,8 +49,9 @@ pub(super) fn assess(
         log_threshold,
         harmful,
         leaning_harmful: log_e_rollback >= 0.5 * log_threshold,
-        required_safe: required_safe && engine.is_comparable(),
-        required_safe_fully: required_safe_fully && engine.is_comparable(),
+        required_safe: required_safe && may_promote,
+        required_safe_fully: required_safe_fully && may_promote,
+        score_drift: engine.score_drift(),
         sample_ratio: engine.ratio.read(),
         phi_users: engine.clusters.phi(),
         extra_errors,
