@@ -22,6 +22,9 @@ pub struct Missing {
     pub requests: f64,
     /// How long that takes at the recent rate, in seconds; none if no time was measured.
     pub seconds: Option<f64>,
+    /// How many times longer that is than it would be without noise, >= 1: the variance inflation by which the evidence
+    /// is divided. Well above 1 it is the noise that makes the wait long, not the traffic.
+    pub noise: f64,
 }
 
 /// One quantile of a latency guardrail.
@@ -211,6 +214,25 @@ pub struct Standing {
     pub budget_spent: bool,
 }
 
+/// Whether the canary's scores are distributed otherwise than stable's.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DriftAssessment {
+    /// They are: the shape of the output changed.
+    pub changed: bool,
+    /// Whether that blocks promotion, as the settings ask.
+    pub blocks: bool,
+    /// Log evidence against "the same distribution".
+    pub log_e: f64,
+    /// From here on the shape changed.
+    pub log_threshold: f64,
+    /// Population stability index over stable's deciles: a size, not a test. None before anything was compared.
+    pub stability_index: Option<f64>,
+    /// Scores of the canary.
+    pub n_canary: u64,
+    /// Scores of stable.
+    pub n_stable: u64,
+}
+
 /// How sure it is that the canary does not get the share asked.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum RatioEvidence {
@@ -261,12 +283,16 @@ pub struct Assessment {
     /// Whether the average evidence is past half of its threshold on the log scale: no step
     /// advances then.
     pub leaning_harmful: bool,
-    /// Whether every required guardrail is SAFE at the tolerance asked and the variants are comparable.
+    /// Whether every required guardrail is SAFE at the tolerance asked, the variants are comparable, and no drift of scores
+    /// blocks.
     pub required_safe: bool,
-    /// Whether every required guardrail is SAFE at tolerance 1 and the variants are comparable.
+    /// Whether every required guardrail is SAFE at tolerance 1, the variants are comparable, and no drift of scores
+    /// blocks.
     pub required_safe_fully: bool,
     /// Whether the canary gets the share of the traffic that was asked.
     pub sample_ratio: SampleRatioAssessment,
+    /// Whether the distribution of scores changed; none if it is not compared.
+    pub score_drift: Option<DriftAssessment>,
     /// Variance inflation between users, >= 1, measured on errors per cluster. It is part of the inflation of the error
     /// rate and of the extra errors.
     pub phi_users: f64,

@@ -115,6 +115,11 @@ impl CountMonitor {
         self.stable.guess()
     }
 
+    /// The stable rate as far as it was seen, a fraction in 0..=1.
+    pub(crate) fn stable_estimate(&self) -> f64 {
+        self.stable.estimate()
+    }
+
     /// The difference canary - stable and its interval.
     pub fn difference(&self) -> &RiskDifference {
         &self.difference

@@ -159,11 +159,7 @@ impl Arm {
     }
 
     pub(crate) fn is_plausible(&self) -> bool {
-        let timed = self
-            .latency
-            .iter()
-            .fold(0u64, |sum, (_, count)| sum.saturating_add(*count));
-        self.errors().is_plausible() && timed < IMPLAUSIBLE
+        self.errors().is_plausible() && total(&self.latency) < IMPLAUSIBLE
     }
 }
 
@@ -215,6 +211,42 @@ pub struct LabelSlice {
     /// The predictions of the slice that could have got a label; none if they were not counted, which leaves unchecked
     /// whether both variants get as many labels.
     pub assigned: Option<Assigned>,
+}
+
+/// Pairs of answers to the same requests in one slice, in shadow mode.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ShadowSlice {
+    /// The epoch in which the requests were assigned.
+    pub epoch: u64,
+    /// How long the slice lasted, in seconds; only used to say how long missing evidence will take.
+    pub seconds: f64,
+    /// Disagreements among compared pairs.
+    pub pairs: Counts,
+}
+
+/// Sketches of the scores of both variants in one slice.
+///
+/// A bucket (0..=4095; higher ones count as the last) is any monotone function of the score, the same for both variants
+/// and all slices.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ScoreSlice {
+    /// Sparse histogram `(bucket, count)` of the variant under test.
+    pub canary: Vec<(u16, u64)>,
+    /// The same of the variant that serves today.
+    pub stable: Vec<(u16, u64)>,
+}
+
+impl ScoreSlice {
+    pub(crate) fn is_plausible(&self) -> bool {
+        total(&self.canary) < IMPLAUSIBLE && total(&self.stable) < IMPLAUSIBLE
+    }
+}
+
+/// The total of a sparse histogram.
+fn total(sparse: &[(u16, u64)]) -> u64 {
+    sparse
+        .iter()
+        .fold(0u64, |sum, (_, count)| sum.saturating_add(*count))
 }
 
 /// The scores of both variants in one slice.

@@ -3,10 +3,11 @@
 mod judgement;
 mod standing;
 
-use crate::assessment::{Assessment, ExtraErrors, Standing};
+use crate::assessment::{Assessment, DriftAssessment, ExtraErrors, Standing};
 use crate::budget::ErrorBudget;
 use crate::clusters::{ClusterSlice, Clusters};
-use crate::counts::{LabelSlice, MeanSlice, RequestSlice};
+use crate::counts::{LabelSlice, MeanSlice, RequestSlice, ScoreSlice, ShadowSlice};
+use crate::drift::ScoreDrift;
 use crate::gross::GrossErrors;
 use crate::histogram::Histogram;
 use crate::latency::StableLatency;
@@ -14,7 +15,7 @@ use crate::logs::ln;
 use crate::monitor::{Monitor, RequestCounts};
 use crate::reading::Latencies;
 use crate::sample_ratio::RatioMonitor;
-use crate::settings::{Action, Guardrail, Metric, Settings, SettingsError};
+use crate::settings::{Action, Guardrail, Metric, ScoreDriftPolicy, Settings, SettingsError};
 use crate::shown_latency::{ShownLatency, timed};
 use crate::tolerance::Tolerances;
 use crate::traffic::Traffic;
@@ -35,6 +36,7 @@ pub struct Engine {
     traffic: Traffic,
     ratio: RatioMonitor,
     clusters: Clusters,
+    drift: Option<(Box<ScoreDrift>, ScoreDriftPolicy)>,
     /// The newest epoch with a slice of requests that has both variants.
     compared_epoch: Option<u64>,
     slices: u64,
@@ -73,6 +75,7 @@ impl Engine {
             traffic: Traffic::default(),
             ratio: RatioMonitor::default(),
             clusters: Clusters::default(),
+            drift: settings.score_drift.map(|policy| (Box::default(), policy)),
             compared_epoch: None,
             slices: 0,
             refused_slices: 0,
@@ -138,6 +141,27 @@ impl Engine {
         }
     }
 
+    /// Takes one slice of shadowed pairs for the guardrail with this index. Refused and counted like others.
+    pub fn fold_shadow(&mut self, guardrail: usize, slice: &ShadowSlice) {
+        let taken = slice.pairs.is_plausible()
+            && self
+                .monitors
+                .get_mut(guardrail)
+                .is_some_and(|monitor| monitor.fold_shadow(slice));
+        if !taken {
+            self.refused_slices += 1;
+        }
+    }
+
+    /// Takes one slice of scores. Refused and counted if the counts cannot be true, or if the settings do not ask for
+    /// drift.
+    pub fn fold_scores(&mut self, slice: &ScoreSlice) {
+        match &mut self.drift {
+            Some((drift, _)) if slice.is_plausible() => drift.fold(slice),
+            _ => self.refused_slices += 1,
+        }
+    }
+
     /// Takes the cluster totals of one epoch, summed over sidecars: once per report interval (10 s) the newest epoch's,
     /// and those of earlier epochs that still grew. They tell how much users differ and, with the share asked, whether
     /// the canary gets it. Refused and counted if they cannot be true.
@@ -198,9 +222,17 @@ impl Engine {
         self.budget.read(self.alpha, self.clusters.phi())
     }
 
-    /// Whether the variants get the traffic that was asked, so that they can be compared for promotion.
-    fn is_comparable(&self) -> bool {
-        !self.ratio.read().mismatch
+    fn score_drift(&self) -> Option<DriftAssessment> {
+        let (drift, policy) = self.drift.as_ref()?;
+        let blocking = *policy == ScoreDriftPolicy::BlockPromotion;
+        Some(drift.read(self.alpha, blocking))
+    }
+
+    /// Whether nothing but the guardrails can keep the canary from being promoted: the variants get the traffic that was
+    /// asked, so that they can be compared, and no drift of scores blocks.
+    fn may_promote(&self) -> bool {
+        let blocked = self.score_drift().is_some_and(|drift| drift.blocks);
+        !self.ratio.read().mismatch && !blocked
     }
 
     fn latencies(&self) -> Latencies {

@@ -45,6 +45,7 @@ mod contrast;
 pub mod count;
 mod counts;
 pub mod dispersion;
+pub mod drift;
 mod engine;
 mod gross;
 pub mod histogram;
@@ -67,6 +68,7 @@ mod random;
 mod reading;
 mod sample_ratio;
 mod settings;
+pub mod shadow;
 mod shifts;
 mod shown_latency;
 pub mod srm;
@@ -77,11 +79,14 @@ pub mod wealth;
 mod weights;
 
 pub use assessment::{
-    Assessment, ExtraErrors, GuardrailAssessment, Harm, HarmCause, LabelAssessment,
-    LabelRateAssessment, LateLabelAssessment, Missing, QuantileAssessment, RatioEvidence,
-    SampleRatioAssessment, Standing, Verdict,
+    Assessment, DriftAssessment, ExtraErrors, GuardrailAssessment, Harm, HarmCause,
+    LabelAssessment, LabelRateAssessment, LateLabelAssessment, Missing, QuantileAssessment,
+    RatioEvidence, SampleRatioAssessment, Standing, Verdict,
 };
 pub use clusters::{CLUSTERS, ClusterSlice, ClusterTotals};
-pub use counts::{Arm, Assigned, Counts, LabelSlice, MeanSlice, Pair, RequestSlice, Sum, Sums};
+pub use counts::{
+    Arm, Assigned, Counts, LabelSlice, MeanSlice, Pair, RequestSlice, ScoreSlice, ShadowSlice, Sum,
+    Sums,
+};
 pub use engine::Engine;
-pub use settings::{Action, Guardrail, Metric, Settings, SettingsError};
+pub use settings::{Action, Guardrail, Metric, ScoreDriftPolicy, Settings, SettingsError};

@@ -65,7 +65,7 @@ impl LimitMonitor {
         let beyond = margin::log_e_limit_each(certain.canary, allowed, alternatives);
         self.absolute.fold(&beyond);
         self.fold_relative(certain);
-        let target = self.stable_possible.guess().min(MODEST * allowed);
+        let target = self.target();
         let alternatives = margin::promote_alternatives(allowed, target);
         let within = margin::log_e_limit_each(possible.canary, allowed, alternatives);
         self.promote.fold(&within);
@@ -102,11 +102,10 @@ impl LimitMonitor {
         level_for(self.phi()).map_or(f64::NEG_INFINITY, |level| self.promote.log_e(level))
     }
 
-    /// Log wealth of the most successful promotion bet and the variance inflation it was divided
-    /// by.
-    pub(crate) fn best_promote(&self) -> Option<(f64, f64)> {
+    /// Log wealth of each promotion bet and the variance inflation it was divided by.
+    pub(crate) fn promote_bets(&self) -> Option<([f64; 3], f64)> {
         let level = level_for(self.phi())?;
-        Some((self.promote.best(level), TEMPERING[level]))
+        Some((self.promote.bets(level), TEMPERING[level]))
     }
 
     pub(crate) fn phi(&self) -> f64 {
@@ -116,6 +115,13 @@ impl LimitMonitor {
     /// The share of requests that may exceed the limit, 1 - q.
     pub(crate) fn allowed_rate(&self) -> f64 {
         1.0 - self.quantile
+    }
+
+    /// The rate that the canary is bet to have.
+    pub(crate) fn target(&self) -> f64 {
+        self.stable_possible
+            .guess()
+            .min(MODEST * self.allowed_rate())
     }
 
     /// The share of canary requests that may have exceeded the limit.

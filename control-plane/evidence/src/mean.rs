@@ -50,7 +50,6 @@ impl MeanDifference {
 pub(crate) struct MeanMonitor {
     sign: f64,
     margin: f64,
-    tolerances: Vec<f64>,
     evidence: NumericMonitor,
     open: Option<(u64, Moments, Moments)>,
     /// What scores are measured in, so that sums of squares neither vanish nor overflow: their standard deviation in
@@ -72,8 +71,7 @@ impl MeanMonitor {
         Self {
             sign,
             margin,
-            evidence: NumericMonitor::new(sign, margin, tolerances.clone(), before),
-            tolerances,
+            evidence: NumericMonitor::new(sign, margin, tolerances, before),
             open: None,
             unit: None,
             dispersion: Dispersion::default(),
@@ -148,29 +146,25 @@ impl MeanMonitor {
         })
     }
 
-    /// Log wealth of the most successful promotion bet and the variance inflation it was divided by.
-    pub(crate) fn best_promote(&self, tolerance: usize) -> Option<(f64, f64)> {
+    /// Log wealth of each promotion bet and the variance inflation it was divided by.
+    pub(crate) fn promote_bets(&self, tolerance: usize) -> Option<([f64; 3], f64)> {
         let level = level_for(self.phi())?;
-        let best = self.evidence.best_promote(tolerance, level)?;
-        Some((best, TEMPERING[level]))
+        let bets = self.evidence.promote_bets(tolerance, level)?;
+        Some((bets, TEMPERING[level]))
     }
 
-    /// Nats per value of either variant against "worse by the tolerance with this index or more", if things stay as
-    /// they are and the canary gets `share` of the values; 0 if it seems to be that bad.
-    pub(crate) fn information(&self, tolerance: usize, share: f64) -> f64 {
-        let Some(tolerance) = self.tolerances.get(tolerance) else {
-            return 0.0;
-        };
-        let unit = self.unit.unwrap_or(1.0);
+    /// If things stay as they are: the distance that is left to "worse by `tolerance` margins" as a part of that
+    /// tolerance, and the nats per value of either variant against it if the canary gets `share` of the values. None if
+    /// nothing is left.
+    pub(crate) fn outlook(&self, tolerance: f64, share: f64) -> Option<(f64, f64)> {
         // A better canary may not stay better.
-        let worse = (self.sign * unit * self.difference.beyond_noise(self.phi())).max(0.0);
-        let distance = self.margin * tolerance - worse;
+        let seen = self.unit? * self.difference.beyond_noise(self.phi());
+        let boundary = self.margin * tolerance;
+        let distance = boundary - (self.sign * seen).max(0.0);
         let (of_canary, of_stable) = self.variances;
         let noise = of_canary.max(of_stable) / share + of_stable / (1.0 - share);
-        if distance <= 0.0 {
-            return 0.0;
-        }
-        distance * distance / (2.0 * noise.max(f64::MIN_POSITIVE))
+        let information = distance * distance / (2.0 * noise.max(f64::MIN_POSITIVE));
+        (distance > 0.0).then(|| (distance / boundary, information))
     }
 
     /// The means of canary and stable, weighted alike over slices.

@@ -3,7 +3,7 @@
 use crate::assessment::{GuardrailAssessment, Verdict};
 use crate::clusters::ClusterSlice;
 use crate::count::{CountMonitor, Worse};
-use crate::counts::{LabelSlice, MeanSlice, Pair};
+use crate::counts::{LabelSlice, MeanSlice, Pair, ShadowSlice};
 use crate::histogram::{Histogram, Tail};
 use crate::labelled::LabelMonitor;
 use crate::latency::LatencyMonitor;
@@ -11,9 +11,10 @@ use crate::limit::LimitMonitor;
 use crate::logs::ln;
 use crate::mean::MeanMonitor;
 use crate::reading::{
-    Context, Reading, read_count, read_labels, read_latency, read_limit, read_mean,
+    Context, Reading, read_agreement, read_count, read_labels, read_latency, read_limit, read_mean,
 };
 use crate::settings::{Action, Guardrail, Metric, Settings};
+use crate::shadow::Agreement;
 use crate::tolerance::Tolerances;
 
 /// The evidence of a guardrail, by the kind of its metric.
@@ -24,6 +25,7 @@ enum Evidence {
     Latency(LatencyMonitor),
     Limit(Box<LimitMonitor>),
     Mean(Box<MeanMonitor>),
+    Agreement(Box<Agreement>),
 }
 
 /// A slice of requests as the monitors take it.
@@ -76,7 +78,7 @@ impl Monitor {
                 monitor.fold(slice.canary, slice.stable);
                 self.compared |= has_both(slice);
             }
-            Evidence::Labels(_) | Evidence::Mean(_) => {}
+            Evidence::Labels(_) | Evidence::Mean(_) | Evidence::Agreement(_) => {}
         }
     }
 
@@ -106,6 +108,16 @@ impl Monitor {
         };
         monitor.fold(slice);
         self.compared = monitor.is_compared();
+        true
+    }
+
+    /// Takes a slice of shadowed pairs; false if this guardrail compares none.
+    pub(crate) fn fold_shadow(&mut self, slice: &ShadowSlice) -> bool {
+        let Evidence::Agreement(monitor) = &mut self.evidence else {
+            return false;
+        };
+        monitor.fold(slice);
+        self.compared |= slice.pairs.n > 0;
         true
     }
 
@@ -141,7 +153,8 @@ impl Monitor {
                 read_latency(monitor, self.log_threshold_rollback(context.alpha), context)
             }
             Evidence::Limit(monitor) => read_limit(monitor, context),
-            Evidence::Mean(monitor) => read_mean(monitor, context),
+            Evidence::Agreement(monitor) => read_agreement(monitor, context),
+            Evidence::Mean(monitor) => read_mean(monitor, tolerance, context),
         }
     }
 
@@ -153,6 +166,7 @@ impl Monitor {
             Evidence::Latency(monitor) => monitor.log_e_rollback(),
             Evidence::Limit(monitor) => monitor.log_e_rollback(),
             Evidence::Mean(monitor) => monitor.log_e_rollback(),
+            Evidence::Agreement(monitor) => monitor.log_e_rollback(),
         }
     }
 
@@ -166,6 +180,7 @@ impl Monitor {
             Evidence::Labels(monitor) => monitor.log_e_promote(index),
             Evidence::Latency(monitor) => monitor.log_e_promote(index),
             Evidence::Limit(monitor) => monitor.log_e_promote(),
+            Evidence::Agreement(monitor) => monitor.log_e_promote(),
             Evidence::Mean(monitor) => monitor.log_e_promote(index),
         }
     }
@@ -222,6 +237,7 @@ impl Evidence {
                     settings.alpha,
                 )))
             }
+            Metric::Disagreement { limit } => Self::Agreement(Box::new(Agreement::new(*limit))),
             Metric::Mean {
                 higher_is_better,
                 margin,

@@ -124,9 +124,9 @@ impl NumericMonitor {
         self.rollback.log_e(level)
     }
 
-    /// Log wealth of the most successful promotion bet alone.
-    pub(crate) fn best_promote(&self, tolerance: usize, level: usize) -> Option<f64> {
-        self.promote.get(tolerance).map(|wealth| wealth.best(level))
+    /// Log wealth of each promotion bet.
+    pub(crate) fn promote_bets(&self, tolerance: usize, level: usize) -> Option<[f64; 3]> {
+        self.promote.get(tolerance).map(|wealth| wealth.bets(level))
     }
 
     /// Log wealth against "worse than the tolerance with this index" at a tempering level.

@@ -93,12 +93,11 @@ impl Process {
         }
     }
 
-    /// Log wealth of the most successful promotion bet and the variance inflation it was divided
-    /// by.
-    pub(crate) fn best_promote(&self, tolerance: usize) -> Option<(f64, f64)> {
+    /// Log wealth of each promotion bet and the variance inflation it was divided by.
+    pub(crate) fn promote_bets(&self, tolerance: usize) -> Option<([f64; 3], f64)> {
         let level = level_for(self.phi())?;
         let wealth = self.promote.get(tolerance)?;
-        Some((wealth.best(level), TEMPERING[level]))
+        Some((wealth.bets(level), TEMPERING[level]))
     }
 }
 

@@ -4,6 +4,7 @@ mod count;
 mod latency;
 mod limit;
 mod mean;
+mod shadow;
 
 use crate::assessment::{LabelAssessment, Missing, QuantileAssessment};
 use crate::histogram::Tail;
@@ -13,6 +14,7 @@ pub(crate) use count::{read_count, read_labels};
 pub(crate) use latency::read_latency;
 pub(crate) use limit::read_limit;
 pub(crate) use mean::read_mean;
+pub(crate) use shadow::read_agreement;
 
 /// What readings share.
 #[derive(Clone, Copy, Debug)]

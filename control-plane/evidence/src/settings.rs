@@ -32,6 +32,11 @@ pub enum Metric {
         /// The limit in milliseconds.
         limit_ms: f64,
     },
+    /// Shadow mode: the share of requests to which both variants give different answers.
+    Disagreement {
+        /// The tolerated share, a fraction.
+        limit: f64,
+    },
     /// The mean of a numeric score.
     Mean {
         /// The score's name.
@@ -50,6 +55,15 @@ pub enum Metric {
         /// Tolerated worsening, a fraction: 0.01 is one percentage point.
         margin: f64,
     },
+}
+
+/// What happens when the canary's scores are distributed otherwise than stable's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScoreDriftPolicy {
+    /// It is reported: a new model is supposed to differ.
+    Report,
+    /// It is reported, and nothing is promoted.
+    BlockPromotion,
 }
 
 /// What happens when a guardrail is broken.
@@ -100,6 +114,8 @@ pub struct Settings {
     /// first, at most 1200 entries; the last of them are the seconds of `baseline`. How much
     /// stable's error rate wanders by itself is learnt from it. Empty: not known.
     pub stable_history: Vec<Counts>,
+    /// Whether the distribution of scores is compared, and what happens when it differs.
+    pub score_drift: Option<ScoreDriftPolicy>,
 }
 
 impl Settings {
@@ -115,6 +131,7 @@ impl Settings {
             extra_errors_budget: None,
             baseline: None,
             stable_history: Vec::new(),
+            score_drift: None,
         }
     }
 
@@ -223,6 +240,7 @@ fn check_metric(path: &str, metric: &Metric) -> Result<(), SettingsError> {
                 .iter()
                 .try_for_each(|q| open_unit(&format!("{path}.quantiles"), *q))
         }
+        Metric::Disagreement { limit } => open_unit(&format!("{path}.limit"), *limit),
         Metric::Mean { margin, .. } => {
             let hint = "in units of the score";
             within(&format!("{path}.margin"), *margin, 0.0, 1e12, hint)

@@ -40,6 +40,11 @@ impl StableRate {
         self.events / self.trials
     }
 
+    /// The same without the caution of a bet: what stable does, as far as it was seen.
+    pub(crate) fn estimate(&self) -> f64 {
+        self.events / (self.trials - PRIOR_TRIALS + 2.0 * PRIOR_EVENTS)
+    }
+
     /// Whether enough of stable was seen to bet on the guess.
     pub(crate) fn is_learnt(&self) -> bool {
         self.seen >= ENOUGH

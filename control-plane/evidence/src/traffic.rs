@@ -38,6 +38,11 @@ impl Traffic {
         self.slices = KEEP * self.slices + 1.0;
     }
 
+    /// Takes a slice of units that belong to both variants at once.
+    pub(crate) fn fold_one(&mut self, epoch: u64, seconds: f64, units: u64) {
+        self.fold(epoch, seconds, Pair::new(0, units, 0, 0));
+    }
+
     fn units(&self) -> f64 {
         self.canary + self.stable
     }

@@ -131,12 +131,9 @@ impl<const J: usize> PlainWealth<J> {
         log_mean_exp(&self.log[level])
     }
 
-    /// Log wealth of the most successful bet alone at a tempering level.
-    pub fn best(&self, level: usize) -> f64 {
+    /// Log wealth of each bet at a tempering level.
+    pub fn bets(&self, level: usize) -> [f64; J] {
         self.log[level]
-            .iter()
-            .copied()
-            .fold(f64::NEG_INFINITY, f64::max)
     }
 }
 

@@ -36,6 +36,7 @@ pub(super) fn assess(
         required_safe_fully: standing.required_safe_fully,
         extra_errors: standing.extra_errors,
         budget_spent: standing.budget_spent,
+        score_drift: engine.score_drift(),
         sample_ratio: engine.ratio.read(),
         phi_users: engine.clusters.phi(),
         slices: engine.slices,

@@ -41,15 +41,15 @@ pub(super) fn stand(engine: &Engine, tolerance: f64, epoch: u64, expects_both: b
         verdicts.push(verdict);
     }
     let extra_errors = engine.extra_errors();
-    let comparable = engine.is_comparable();
+    let may_promote = engine.may_promote();
     Standing {
         verdicts,
         log_e_rollback,
         log_threshold,
         harmful,
         leaning_harmful: log_e_rollback >= 0.5 * log_threshold,
-        required_safe: required_safe && comparable,
-        required_safe_fully: required_safe_fully && comparable,
+        required_safe: required_safe && may_promote,
+        required_safe_fully: required_safe_fully && may_promote,
         extra_errors,
         budget_spent: extra_errors.spent,
     }

@@ -5,6 +5,7 @@ use crate::assessment::{Harm, HarmCause, Verdict};
 use crate::counts::{Arm, Pair};
 use proptest::prelude::*;
 
+mod size;
 mod trust;
 
 fn guardrail(metric: Metric) -> Guardrail {
@@ -423,40 +424,4 @@ proptest! {
         };
         prop_assert_eq!(run(&forward), run(&turned));
     }
-}
-
-/// Checkpoints hold the state of an engine, so it must stay small however long the rollout and wide
-/// the latencies.
-#[test]
-fn the_state_is_small() {
-    let rails = vec![
-        errors(0.01),
-        latency(),
-        limit(250.0),
-        accuracy(),
-        accuracy(),
-    ];
-    let tolerances = (1..=10).map(f64::from).collect();
-    let mut engine = Engine::new(Settings {
-        tolerances,
-        ..Settings::new(rails)
-    })
-    .unwrap();
-    let wide = |n| Arm {
-        requests: 2 * n,
-        errors: 0,
-        latency: vec![(0, n), (u16::MAX, n)],
-    };
-    fold(&mut engine, 100, &slice(1, wide(10), wide(90)));
-    // Every number of the state is printed; at most 24 characters for 8 bytes.
-    let numbers = format!("{engine:?}")
-        .split([' ', ',', '[', ']'])
-        .filter(is_number)
-        .count();
-    assert!(numbers > 3 * 4096, "{numbers}");
-    assert!(numbers * 8 < 256 * 1024, "{} bytes", numbers * 8);
-}
-
-fn is_number(word: &&str) -> bool {
-    word.parse::<f64>().is_ok()
 }

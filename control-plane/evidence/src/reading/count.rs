@@ -4,7 +4,7 @@ use super::{Context, Reading};
 use crate::assessment::Missing;
 use crate::count::{CountMonitor, LARGEST_HARM};
 use crate::labelled::LabelMonitor;
-use crate::missing::{Outlook, towards_safe};
+use crate::missing::{Outlook, best_tilt, towards_safe};
 
 /// `tolerance` is the value that `context.tolerance` is the index of.
 pub(crate) fn read_count(
@@ -63,10 +63,12 @@ fn missing(monitor: &CountMonitor, tolerance: f64, context: Context<'_>) -> Opti
     // A better canary may not stay better.
     let difference = sign * (sign * seen).max(0.0);
     let share = context.traffic.share()?;
+    let stable = monitor.stable_estimate();
     let outlook = Outlook {
-        best: monitor.process().best_promote(context.tolerance?)?,
+        bets: monitor.process().promote_bets(context.tolerance?)?,
         threshold: context.log_threshold_promote,
-        information: towards_safe(monitor.stable_guess(), difference, harm, share),
+        information: towards_safe(stable, difference, harm, share),
+        best_tilt: best_tilt(stable + harm, stable, stable + difference),
     };
     outlook.missing(context.traffic)
 }

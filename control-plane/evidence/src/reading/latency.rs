@@ -5,7 +5,7 @@ use crate::assessment::{Missing, QuantileAssessment};
 use crate::information::boundary_information;
 use crate::latency::LatencyMonitor;
 use crate::logs::exp;
-use crate::missing::Outlook;
+use crate::missing::{Outlook, best_tilt};
 use crate::quantile::{QuantileMonitor, expected_beyond, guess};
 use crate::shown_latency::quantile_ms;
 
@@ -98,14 +98,16 @@ fn missing(
     let total = latencies.canary.total();
     let beyond = threshold.shifted(shift as isize);
     let seen = latencies.canary.score(beyond) / total.max(1.0);
-    let canary = seen.max(expected_beyond(history, threshold, shift));
+    let expected = expected_beyond(history, threshold, shift);
+    let canary = seen.max(expected);
     let stable = guess(history, threshold);
     let share = context.traffic.share()?;
     let information = boundary_information(canary, stable, 0.0, share);
     let outlook = Outlook {
-        best: one.process().best_promote(index)?,
+        bets: one.process().promote_bets(index)?,
         threshold: context.log_threshold_promote,
         information: if canary < stable { information } else { 0.0 },
+        best_tilt: best_tilt(stable, expected, canary),
     };
     outlook.missing(context.traffic)
 }

@@ -4,7 +4,7 @@ use super::{Context, Reading};
 use crate::assessment::Missing;
 use crate::information::bernoulli_divergence;
 use crate::limit::LimitMonitor;
-use crate::missing::Outlook;
+use crate::missing::{Outlook, best_tilt};
 use crate::shown_latency::quantile_ms;
 
 pub(crate) fn read_limit(monitor: &LimitMonitor, context: Context<'_>) -> Reading {
@@ -42,9 +42,10 @@ fn missing(monitor: &LimitMonitor, context: Context<'_>) -> Option<Missing> {
         0.0
     };
     let outlook = Outlook {
-        best: monitor.best_promote()?,
+        bets: monitor.promote_bets()?,
         threshold: context.log_threshold_promote,
         information: share * information,
+        best_tilt: best_tilt(allowed, monitor.target(), canary),
     };
     outlook.missing(context.traffic)
 }

@@ -5,7 +5,12 @@ use crate::assessment::Missing;
 use crate::mean::MeanMonitor;
 use crate::missing::Outlook;
 
-pub(crate) fn read_mean(monitor: &MeanMonitor, context: Context<'_>) -> Reading {
+/// `tolerance` is the value that `context.tolerance` is the index of.
+pub(crate) fn read_mean(
+    monitor: &MeanMonitor,
+    tolerance: Option<f64>,
+    context: Context<'_>,
+) -> Reading {
     let means = monitor.means();
     let (n_canary, n_stable) = monitor.values();
     Reading {
@@ -22,7 +27,7 @@ pub(crate) fn read_mean(monitor: &MeanMonitor, context: Context<'_>) -> Reading 
             .tolerance
             .map_or(f64::NEG_INFINITY, |index| monitor.log_e_promote(index)),
         phi: monitor.phi(),
-        missing: missing(monitor, context),
+        missing: tolerance.and_then(|tolerance| missing(monitor, tolerance, context)),
         quantile: None,
         quantiles: Vec::new(),
         log_e_limit_alone: None,
@@ -30,13 +35,14 @@ pub(crate) fn read_mean(monitor: &MeanMonitor, context: Context<'_>) -> Reading 
     }
 }
 
-fn missing(monitor: &MeanMonitor, context: Context<'_>) -> Option<Missing> {
-    let index = context.tolerance?;
+fn missing(monitor: &MeanMonitor, tolerance: f64, context: Context<'_>) -> Option<Missing> {
     let share = monitor.traffic().share()?;
+    let (best_tilt, information) = monitor.outlook(tolerance, share)?;
     let outlook = Outlook {
-        best: monitor.best_promote(index)?,
+        bets: monitor.promote_bets(context.tolerance?)?,
         threshold: context.log_threshold_promote,
-        information: monitor.information(index, share),
+        information,
+        best_tilt,
     };
     outlook.missing(monitor.traffic())
 }
