@@ -31,7 +31,26 @@ impl Latency {
         };
         (1.0 - self.tail_share) * normal_cdf(z) + slower
     }
+
+    /// The latency in milliseconds that a fraction `q` stays below.
+    #[must_use]
+    pub fn quantile(&self, q: f64) -> f64 {
+        let (mut low, mut high) = (SEARCHED_MS.0.ln(), SEARCHED_MS.1.ln());
+        // 60 halvings exhaust the precision.
+        for _ in 0..60 {
+            let middle = 0.5 * (low + high);
+            if self.at_most(middle.exp(), 1.0) < q {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        (0.5 * (low + high)).exp()
+    }
 }
+
+/// Quantiles are searched within these latencies in milliseconds.
+const SEARCHED_MS: (f64, f64) = (1e-6, 1e9);
 
 /// The standard normal distribution function.
 pub(crate) fn normal_cdf(z: f64) -> f64 {
@@ -205,6 +224,13 @@ mod tests {
                     "{edge} ms: {actual} {expected}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn quantiles_are_the_inverse() {
+        for q in [0.01, 0.5, 0.99] {
+            assert!((LATENCY.at_most(LATENCY.quantile(q), 1.0) - q).abs() < 1e-9);
         }
     }
 

@@ -14,6 +14,7 @@ mod quantile;
 mod reference;
 mod scenario;
 mod seed;
+mod study;
 mod trial;
 mod world;
 
@@ -24,6 +25,9 @@ pub use quantile::quantile;
 pub use reference::reference_plan;
 pub use scenario::{Scenario, ScenarioError, Truth};
 pub use seed::seed;
+pub use study::{
+    Canary, Case, Forecast, LabelTraffic, Proof, Shift, Study, StudyError, Tally, Traffic,
+};
 pub use trial::{End, Options, Outcome, Setup, SetupError, Trial};
 pub use world::{
     Behaviour, Blip, Bursts, Diurnal, Flapping, Incidents, Labels, Noise, Slice, Spec, Warming,

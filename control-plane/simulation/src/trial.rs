@@ -160,7 +160,7 @@ impl<'a> Trial<'a> {
 }
 
 /// How long slices last: as few whole seconds as bring 20 requests on average.
-fn slice_seconds(rate: f64) -> f64 {
+pub(crate) fn slice_seconds(rate: f64) -> f64 {
     (20.0 / rate).ceil().max(1.0)
 }
 

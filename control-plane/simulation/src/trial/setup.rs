@@ -62,7 +62,7 @@ impl Setup {
         &self.plan
     }
 
-    pub(super) fn settings(&self) -> &Settings {
+    pub(crate) fn settings(&self) -> &Settings {
         &self.settings
     }
 
