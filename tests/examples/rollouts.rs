@@ -107,6 +107,7 @@ impl Fleet {
         let second = self.now_ms / 1000 - 1;
         let assignments = self.sessions[number].assignments.borrow().clone();
         let cells = assignments.by_model.values().map(|one| v1::Cell {
+            model: one.model.clone(),
             rollout: one.rollout.clone(),
             epoch: one.epoch,
             second,

@@ -56,11 +56,13 @@ pub fn judge(engine: &Engine, plan: &v1::Plan, basis: Basis) -> Judged {
     Judged {
         assessment,
         guardrails,
-        excluded_tolerance: excluded(engine, plan, basis),
+        excluded_tolerance: excluded_tolerance(engine, plan, basis),
     }
 }
 
-fn excluded(engine: &Engine, plan: &v1::Plan, basis: Basis) -> Option<f64> {
+/// The smallest tolerance of a paced ramp at which everything required is SAFE.
+#[must_use]
+pub fn excluded_tolerance(engine: &Engine, plan: &v1::Plan, basis: Basis) -> Option<f64> {
     let is_safe = |tolerance: &f64| {
         let standing = engine.stand(*tolerance, basis.epoch, basis.expects_both);
         standing.required_safe

@@ -251,6 +251,7 @@ impl World {
                     canary: labelled(n_canary, canary),
                     stable: labelled(n_stable, stable),
                 },
+                assigned: None,
             });
             let slices = (delay_s / self.slice_s).round() as usize;
             complete.push(

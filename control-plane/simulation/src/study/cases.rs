@@ -145,6 +145,8 @@ fn worse(
             canary.labels[kind] = rate;
             Ok((canary, Shift::Rate(shift), shift.abs()))
         }
+        Metric::Mean { name, .. } => Err(format!("scores such as {name} are not simulated")),
+        Metric::Disagreement { .. } => Err("shadowed requests are not simulated".to_owned()),
     }
 }
 

@@ -130,6 +130,8 @@ fn promote_seconds(
             limit_information(&traffic.latency, *quantile, *limit_ms, share),
             0.0,
         ),
+        // Not simulated, so nothing is known of them.
+        Metric::Mean { .. } | Metric::Disagreement { .. } => (0.0, 0.0),
     };
     if information > 0.0 {
         delay_s + nats / (traffic.rate * information)

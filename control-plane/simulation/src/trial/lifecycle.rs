@@ -5,11 +5,12 @@
 
 use super::{End, Setup};
 use serinus_common::ppm::Ppm;
+use serinus_core::evidence::{Basis, excluded_tolerance};
 use serinus_core::plan::view;
 use serinus_core::rollout::{
     self, Approval, Command, CommandKind, Facts, FleetFacts, Harm, Rollout, Stamp,
 };
-use serinus_evidence::{Assessment, Engine, HarmCause, Verdict};
+use serinus_evidence::{Engine, HarmCause, Standing, Verdict};
 use serinus_proto::v1;
 use v1::event::Kind;
 
@@ -84,7 +85,9 @@ impl Lifecycle {
         self.count(requests);
         loop {
             let rollout = &self.rollout;
-            let of = engine.assess(rollout.tolerance(), rollout.epoch, rollout.expects_both());
+            let basis = Basis::of(rollout);
+            let of = engine.stand(basis.tolerance, basis.epoch, basis.expects_both);
+            self.facts.excluded_tolerance = excluded_tolerance(engine, &rollout.plan, basis);
             self.judge(&of);
             if rollout::is_settled(&self.rollout, now_ms, &self.facts) {
                 return Reach::Running;
@@ -102,6 +105,7 @@ impl Lifecycle {
             self.counted_epoch = self.rollout.step_epoch;
             self.facts.canary_requests_in_step = 0;
         }
+        self.facts.slices += 1;
         self.facts.canary_requests_in_step += canary;
         self.requests_since_canary = if canary > 0 {
             0
@@ -116,10 +120,10 @@ impl Lifecycle {
         };
     }
 
-    fn judge(&mut self, of: &Assessment) {
+    fn judge(&mut self, of: &Standing) {
         let facts = &mut self.facts;
-        for (row, guardrail) in facts.guardrails.iter_mut().zip(&of.guardrails) {
-            row.verdict = verdict(guardrail.verdict).into();
+        for (row, guardrail) in facts.guardrails.iter_mut().zip(&of.verdicts) {
+            row.verdict = verdict(*guardrail).into();
         }
         let is_missing =
             |row: &v1::GuardrailEvidence| row.required && row.verdict() == v1::Verdict::NoEvidence;
@@ -138,7 +142,6 @@ impl Lifecycle {
         facts.extra_errors_lower = of.extra_errors.charged;
         facts.extra_errors_budget = of.extra_errors.budget;
         facts.budget_spent = of.budget_spent;
-        facts.slices = of.slices;
         facts.safe_at_full = of.required_safe_fully;
         facts.fleet.current_since_ms = Some(self.rollout.epoch_entered_ms);
     }
