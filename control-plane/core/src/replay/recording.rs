@@ -1,7 +1,8 @@
 //! What a replay reads.
 
+use crate::plan::evidence_settings;
 use prost::Message as _;
-use serinus_evidence::SettingsError;
+use serinus_evidence::{Settings, SettingsError};
 use serinus_proto::{stored::v1 as stored, v1};
 use thiserror::Error;
 use v1::event::Kind;
@@ -100,6 +101,11 @@ impl Recording {
             .plan
             .as_ref()
             .ok_or(ReplayError::NoBeginning)
+    }
+
+    /// What the engine is asked under a plan, in the situation in which the rollout was begun.
+    pub(super) fn settings(&self, plan: &v1::Plan) -> Settings {
+        evidence_settings(plan)
     }
 
     /// Version of the rules under which the rollout was begun. Version 1 did not write it down.

@@ -4,7 +4,6 @@ use super::difference::{self, Difference};
 use super::fold::{Fold, Short};
 use super::{Recording, ReplayError};
 use crate::evidence::{self, Basis};
-use crate::plan::evidence_settings;
 use crate::rollout::{self, Facts, Rollout, millis};
 use serinus_evidence::ENGINE_VERSION;
 use serinus_proto::v1;
@@ -87,7 +86,7 @@ pub fn replay(recording: &Recording) -> Result<Replayed, ReplayError> {
     let takers = (0..rollout.plan.guardrails.len())
         .map(|index| vec![index])
         .collect();
-    let mut fold = Fold::new(recording, evidence_settings(&rollout.plan), takers)?;
+    let mut fold = Fold::new(recording, recording.settings(&rollout.plan), takers)?;
     let mut decisions = Vec::new();
     for group in groups(&recording.events[1..]) {
         let events: Vec<v1::Event> = group

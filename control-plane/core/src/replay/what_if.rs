@@ -8,7 +8,7 @@ mod times;
 use super::fold::Fold;
 use super::{Recording, ReplayError};
 use crate::evidence::{self, Basis, Judged};
-use crate::plan::{evidence_settings, view};
+use crate::plan::view;
 use crate::rollout::{self, Facts, Rollout};
 use serinus_proto::v1;
 use std::collections::BTreeSet;
@@ -95,7 +95,7 @@ pub fn what_if(recording: &Recording, plan: &v1::Plan) -> Result<WhatIf, ReplayE
     let recorded = recording.plan()?;
     let fold = Fold::new(
         recording,
-        evidence_settings(plan),
+        recording.settings(plan),
         takers::takers(recorded, plan),
     )?;
     let mut search = Search::new(recording, plan, fold)?;
