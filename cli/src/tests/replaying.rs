@@ -197,6 +197,10 @@ async fn another_plan_is_held_against_what_happened() {
         ran.out.contains("step 1 (50.00%, tolerance 1): not SAFE"),
         "{ran:?}"
     );
+    assert!(
+        ran.out.contains("\nerror rate: first HARMFUL at +3.0s"),
+        "{ran:?}"
+    );
     assert!(ran.out.contains("\nreally\n"), "{ran:?}");
     assert!(
         ran.out.contains("would have been split otherwise"),

@@ -3,7 +3,7 @@
 use super::super::guardrail::table;
 use super::super::{Options, decision_sentence, event_text, number};
 use super::{begun_ms, clean, count, since, title};
-use serinus_core::replay::{ENGINE_VERSION, Moment, Recording, StepFound, WhatIf};
+use serinus_core::replay::{ENGINE_VERSION, GuardrailFound, Moment, Recording, StepFound, WhatIf};
 use serinus_proto::v1;
 
 /// A plan and what it would have found.
@@ -41,11 +41,9 @@ pub(crate) fn other_plan(other: OtherPlan<'_>, options: Options) -> String {
         found.guardrails.iter().map(|of| of.last.clone()).collect();
     let lines = table(Some(plan), &rows);
     text.extend(lines.iter().map(|line| line.print(options)));
-    text.extend(found.guardrails.iter().filter_map(|of| {
-        let moment = of.harmful?;
-        let line = format!("{}: HARMFUL {}", of.last.name, seen(moment, begun_ms));
-        Some(clean(&line) + "\n")
-    }));
+    for of in &found.guardrails {
+        text.push_str(&first(of, begun_ms));
+    }
     text.push_str("\nreally\n");
     for passage in &found.passages {
         let at = since(passage.at_ms, begun_ms);
@@ -72,6 +70,21 @@ fn rolled_back(found: &WhatIf, begun_ms: u64) -> String {
     };
     let sentence = decision_sentence(&back.decision);
     clean(&format!("{}: {sentence}", seen(back.moment, begun_ms))) + "\n"
+}
+
+/// When a guardrail first was HARMFUL and SAFE; nothing if it was neither.
+fn first(of: &GuardrailFound, begun_ms: u64) -> String {
+    let harmful = of
+        .harmful
+        .map(|at| format!("HARMFUL {}", seen(at, begun_ms)));
+    let safe = of
+        .safe
+        .map(|at| format!("SAFE at tolerance 1 {}", seen(at, begun_ms)));
+    let all: Vec<String> = safe.into_iter().chain(harmful).collect();
+    if all.is_empty() {
+        return String::new();
+    }
+    clean(&format!("{}: first {}", of.last.name, all.join(", "))) + "\n"
 }
 
 fn step(index: usize, step: &StepFound, begun_ms: u64) -> String {

@@ -28,7 +28,7 @@ fn seconds() -> impl Strategy<Value = Vec<Second>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_happened_is_made_again_bit_for_bit(seconds in seconds()) {
