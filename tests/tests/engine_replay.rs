@@ -1,6 +1,7 @@
 //! Every decision of the real engine can be made again from its store, through crashes, commands and trouble.
 
 use anyhow::{Context as _, Result, ensure};
+use prost::Message as _;
 use serinus_control_plane::engine::{Command, Verb};
 use serinus_control_plane::store::Store as _;
 use serinus_control_plane::store::memory::Disk;
