@@ -95,17 +95,18 @@ pub fn log_e(sums: impl Into<Sums>, margin: f64, alternative: f64, stable_guess:
 /// [`log_e`], but 0 where the alternative lies on the null's own side of the boundary.
 ///
 /// That happens when a predicted rate is at the edge of its range, or when a predicted alternative
-/// is no better than the null. The e-value would then prove the opposite of what it is read as.
+/// is no better than the null. The e-value would then prove the opposite of what it is read as. Without a null it is
+/// [`log_e`] itself.
 pub fn log_e_against(
-    null: Null,
+    null: impl Into<Option<Null>>,
     sums: impl Into<Sums>,
     margin: f64,
     alternative: f64,
     stable_guess: f64,
 ) -> f64 {
-    let sums = sums.into();
+    let (sums, null) = (sums.into(), null.into());
     Bet::new(sums, margin, alternative, stable_guess)
-        .filter(|bet| null.allows(bet.canary_null, alternative))
+        .filter(|bet| null.is_none_or(|null| null.allows(bet.canary_null, alternative)))
         .map_or(0.0, |bet| bet.log_e(sums))
 }
 
