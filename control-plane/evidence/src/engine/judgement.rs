@@ -17,6 +17,7 @@ pub(super) fn assess(
     let log_e_rollback = average(&engine.monitors, &readings);
     let harmful = harm(engine, &readings, log_e_rollback >= log_threshold);
     let epoch_compared = !expects_both || engine.compared_epoch == Some(epoch);
+    let may_promote = engine.may_promote();
     let promote = -ln(engine.beta);
     let mut required_safe_fully = true;
     let full = engine.tolerances.index_for(1.0);
@@ -25,7 +26,11 @@ pub(super) fn assess(
         .iter()
         .zip(readings)
         .enumerate()
-        .map(|(index, (monitor, reading))| {
+        .map(|(index, (monitor, mut reading))| {
+            if !may_promote {
+                reading.log_e_promote = f64::NEG_INFINITY;
+                reading.missing = None;
+            }
             let alone = monitor.log_threshold_rollback(engine.alpha);
             let blamed = harmful
                 .as_ref()
@@ -41,7 +46,6 @@ pub(super) fn assess(
         .iter()
         .zip(&engine.monitors)
         .all(|(one, monitor)| one.verdict == Verdict::Safe || !monitor.is_required());
-    let may_promote = engine.may_promote();
     let extra_errors = engine.extra_errors();
     Assessment {
         guardrails,
@@ -49,7 +53,7 @@ pub(super) fn assess(
         log_threshold,
         harmful,
         leaning_harmful: log_e_rollback >= 0.5 * log_threshold,
-        required_safe: required_safe && may_promote,
+        required_safe,
         required_safe_fully: required_safe_fully && may_promote,
         score_drift: engine.score_drift(),
         sample_ratio: engine.ratio.read(),
