@@ -135,7 +135,7 @@ pub struct GuardrailAssessment {
     /// What it takes to be HARMFUL alone; infinite for a rollback guardrail of weight 0.
     pub log_threshold_rollback: f64,
     /// Log evidence against "worse than the step's tolerance". Finite, or negative infinity if
-    /// promotion is blocked.
+    /// promotion is blocked: by noise, missing labels, a wrong share of the traffic or a drift of scores.
     pub log_e_promote: f64,
     /// What it takes to be SAFE.
     pub log_threshold_promote: f64,

@@ -66,11 +66,16 @@ impl CountMonitor {
         }
     }
 
-    /// Takes one slice and bets on it.
+    /// Takes one slice and bets on it as section 2 of the design writes it. Where the guess of the stable rate is closer
+    /// to 0 or 1 than the margin, such bets can be on the wrong side of the boundary; the engine leaves those out.
     pub fn fold(&mut self, pair: Pair) {
+        self.bet(pair, (None, None));
+    }
+
+    fn bet(&mut self, pair: Pair, nulls: (Option<Null>, Option<Null>)) {
         let guess = self.stable.guess();
         let sign = self.worse.sign();
-        let (within, beyond) = self.worse.nulls();
+        let (within, beyond) = nulls;
         let allowed = sign * self.margin;
         let alternatives = margin::rollback_alternatives(guess + allowed, sign);
         let bets = margin::log_e_each(within, pair, allowed, alternatives, guess);
@@ -87,7 +92,8 @@ impl CountMonitor {
     /// Takes one slice, betting only if enough of stable was seen before it to guess its rate.
     pub(crate) fn fold_when_learnt(&mut self, pair: Pair) {
         if self.stable.is_learnt() {
-            self.fold(pair);
+            let (within, beyond) = self.worse.nulls();
+            self.bet(pair, (Some(within), Some(beyond)));
         } else {
             self.process.fold_neutral(pair);
             self.count(pair);

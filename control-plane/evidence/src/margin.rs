@@ -131,9 +131,10 @@ pub fn log_e(sums: impl Into<Sums>, margin: f64, alternative: f64, stable_guess:
 /// [`log_e`], but 0 where the alternative lies on the null's own side of the boundary.
 ///
 /// That happens when a predicted rate is at the edge of its range, or when a predicted alternative
-/// is no better than the null. The e-value would then prove the opposite of what it is read as.
+/// is no better than the null. The e-value would then prove the opposite of what it is read as. Without a null it is
+/// [`log_e`] itself.
 pub fn log_e_against(
-    null: Null,
+    null: impl Into<Option<Null>>,
     sums: impl Into<Sums>,
     margin: f64,
     alternative: f64,
@@ -144,13 +145,13 @@ pub fn log_e_against(
 
 /// [`log_e_against`] for several alternatives at once.
 pub fn log_e_each<const J: usize>(
-    null: Null,
+    null: impl Into<Option<Null>>,
     sums: impl Into<Sums>,
     margin: f64,
     alternatives: [f64; J],
     stable_guess: f64,
 ) -> [f64; J] {
-    bet_on(Some(null), sums.into(), margin, alternatives, stable_guess)
+    bet_on(null.into(), sums.into(), margin, alternatives, stable_guess)
 }
 
 fn bet_on<const J: usize>(

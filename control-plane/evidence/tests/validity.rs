@@ -2,11 +2,10 @@
 //! one step after any history (so for any number of slices, by induction) and for whole short rollouts.
 
 use proptest::prelude::*;
-use serinus_evidence::count::{CountMonitor, Worse};
 use serinus_evidence::margin::{self, Null};
 use serinus_evidence::srm::SampleRatio;
 use serinus_evidence::wealth::{PlainWealth, RestartWealth, TEMPERING};
-use serinus_evidence::{Counts, Pair};
+use serinus_evidence::{Action, Engine, Guardrail, LabelSlice, Metric, Pair, Settings};
 
 const ROUNDING: f64 = 1e-9;
 
@@ -122,6 +121,38 @@ fn bets() -> impl Strategy<Value = Bets> {
     })
 }
 
+/// An engine with one labelled guardrail that knows enough of stable to bet.
+fn learnt(higher_is_better: bool, margin: f64, kappa: f64, stable: (u64, u64)) -> Engine {
+    let metric = Metric::Labelled {
+        name: "outcome".to_owned(),
+        higher_is_better,
+        margin,
+    };
+    let guardrail = Guardrail {
+        metric,
+        on_breach: Action::Rollback,
+        weight: None,
+        required: true,
+    };
+    let settings = Settings {
+        tolerances: vec![1.0, kappa],
+        ..Settings::new(vec![guardrail])
+    };
+    let mut engine = Engine::new(settings).expect("valid settings");
+    fold_labels(&mut engine, Pair::new(0, 0, stable.0, stable.1));
+    engine
+}
+
+fn fold_labels(engine: &mut Engine, pair: Pair) {
+    let slice = LabelSlice {
+        epoch: 1,
+        seconds: 1.0,
+        pair,
+        assigned: None,
+    };
+    engine.fold_labels(0, &slice);
+}
+
 fn any_pair() -> impl Strategy<Value = Pair> {
     (1u64..60, 1u64..60, 0.0..=1.0f64, 0.0..=1.0f64).prop_map(|(canary, stable, a, b)| {
         let part = |n: u64, share: f64| (n as f64 * share) as u64;
@@ -209,33 +240,35 @@ proptest! {
     /// Whole rollouts of four slices as the engine folds them, with a stable rate that jumps between slices.
     #[test]
     fn short_rollouts_have_mean_evidence_of_at_most_one(
-        margin in 0.0..0.3f64, worse in prop_oneof![Just(Worse::Higher), Just(Worse::Lower)],
+        margin in 0.0..0.3f64, higher_is_better in any::<bool>(),
         stable in prop::array::uniform4(0.0..=1.0f64), inside in 0.0..0.4f64,
         sizes in prop::array::uniform4((1u64..3, 1u64..3)), kappa in 1.0..4.0f64,
-        baseline in (0u64..=40, 40u64..200),
+        before in (0u64..=100, 100u64..200),
     ) {
-        let baseline = Counts { x: baseline.0, n: baseline.1 };
-        let monitor = CountMonitor::new(worse, margin, vec![1.0, kappa], baseline);
+        let sign = if higher_is_better { -1.0 } else { 1.0 };
+        let engine = learnt(higher_is_better, margin, kappa, before);
         let slices = |harm: f64, inside: f64| -> Vec<(Trials, Rates)> {
             let slice = |((canary, n_stable), stable): ((u64, u64), f64)| {
-                let sign = worse.sign();
                 // Where the boundary is beyond 0 or 1, stable is moved so that it is possible.
-                let stable: f64 = if sign > 0.0 { stable * (1.0 - harm) } else { harm + stable * (1.0 - harm) };
-                let canary_rate = (stable + sign * (harm - inside)).clamp(0.0, 1.0);
-                (Trials { canary, stable: n_stable }, Rates { canary: canary_rate, stable })
+                let from = if sign > 0.0 { 0.0 } else { harm };
+                let stable: f64 = from + stable * (1.0 - harm);
+                let rate = (stable + sign * (harm - inside)).clamp(0.0, 1.0);
+                (Trials { canary, stable: n_stable }, Rates { canary: rate, stable })
             };
             sizes.into_iter().zip(stable).map(slice).collect()
         };
-        let fold = |monitor: &mut CountMonitor, pair| monitor.fold(pair);
-        let rollback = |monitor: &CountMonitor| monitor.process().log_e_rollback();
+        let fold = |engine: &mut Engine, pair| fold_labels(engine, pair);
+        let read = |engine: &Engine, kappa| engine.assess(kappa, 1, false).guardrails.remove(0);
+        let rollback = |engine: &Engine| read(engine, 1.0).log_e_rollback;
         for inside in [0.0, inside] {
-            let expected = mean(&monitor, &slices(margin, inside), &fold, &rollback);
+            let expected = mean(&engine, &slices(margin, inside), &fold, &rollback);
             prop_assert!(expected <= 1.0 + ROUNDING, "rollback: {expected}");
         }
-        for (index, harm) in [margin, (margin * kappa).min(0.99)].into_iter().enumerate() {
-            let promote = |monitor: &CountMonitor| monitor.process().log_e_promote(index);
+        for kappa in [1.0, kappa] {
+            let harm = (margin * kappa).min(0.99);
+            let promote = |engine: &Engine| read(engine, kappa).log_e_promote;
             for beyond in [0.0, inside] {
-                let expected = mean(&monitor, &slices(harm, -beyond), &fold, &promote);
+                let expected = mean(&engine, &slices(harm, -beyond), &fold, &promote);
                 prop_assert!(expected <= 1.0 + ROUNDING, "promote: {expected}");
             }
         }

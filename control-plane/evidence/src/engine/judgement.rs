@@ -13,12 +13,17 @@ pub(super) fn assess(
     expects_both: bool,
 ) -> Assessment {
     let standing = standing::stand(engine, tolerance, epoch, expects_both);
+    let may_promote = engine.may_promote();
     let guardrails = engine
         .monitors
         .iter()
         .zip(&standing.verdicts)
         .zip(read_all(engine, tolerance))
-        .map(|((monitor, verdict), reading)| {
+        .map(|((monitor, verdict), mut reading)| {
+            if !may_promote {
+                reading.log_e_promote = f64::NEG_INFINITY;
+                reading.missing = None;
+            }
             let thresholds = Thresholds {
                 rollback: monitor.log_threshold_rollback(engine.alpha),
                 promote: -ln(engine.beta),

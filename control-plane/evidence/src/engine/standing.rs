@@ -20,6 +20,7 @@ pub(super) fn stand(engine: &Engine, tolerance: f64, epoch: u64, expects_both: b
         engine.tolerances.index_for(tolerance),
         engine.tolerances.index_for(1.0),
     );
+    let may_promote = engine.may_promote();
     let mut required_safe = true;
     let mut required_safe_fully = true;
     let mut verdicts = Vec::with_capacity(engine.monitors.len());
@@ -29,7 +30,8 @@ pub(super) fn stand(engine: &Engine, tolerance: f64, epoch: u64, expects_both: b
             .is_some_and(|harm| harm.blamed.contains(&index));
         let is_harmful = blamed || each[index] >= monitor.log_threshold_rollback(engine.alpha);
         let compared = monitor.is_compared() && epoch_compared;
-        let proven = |tolerance| compared && monitor.log_e_promote(tolerance) >= promote;
+        let proven =
+            |tolerance| may_promote && compared && monitor.log_e_promote(tolerance) >= promote;
         let verdict = match (is_harmful, compared, proven(asked)) {
             (true, _, _) => Verdict::Harmful,
             (_, false, _) => Verdict::NoEvidence,
@@ -41,15 +43,14 @@ pub(super) fn stand(engine: &Engine, tolerance: f64, epoch: u64, expects_both: b
         verdicts.push(verdict);
     }
     let extra_errors = engine.extra_errors();
-    let may_promote = engine.may_promote();
     Standing {
         verdicts,
         log_e_rollback,
         log_threshold,
         harmful,
         leaning_harmful: log_e_rollback >= 0.5 * log_threshold,
-        required_safe: required_safe && may_promote,
-        required_safe_fully: required_safe_fully && may_promote,
+        required_safe,
+        required_safe_fully,
         extra_errors,
         budget_spent: extra_errors.spent,
     }
