@@ -175,8 +175,7 @@ impl World {
     fn facts(&self) -> Facts {
         let of = &self.rollout;
         let assessment = self.assess(of.tolerance());
-        let paced = view::is_paced(&of.plan);
-        let mut tolerances = view::tolerances(&of.plan).into_iter().filter(|_| paced);
+        let safe = |tolerance| self.assess(tolerance).required_safe;
         let rows = assessment.guardrails.iter().enumerate();
         Facts {
             guardrails: rows.map(row).collect(),
@@ -190,7 +189,7 @@ impl World {
             slices: self.slices,
             canary_requests_in_step: self.in_step,
             safe_at_full: assessment.required_safe_fully,
-            excluded_tolerance: tolerances.find(|&at| self.assess(at).required_safe),
+            excluded_tolerance: view::excluded_tolerance(&of.plan, safe),
             fleet: FleetFacts {
                 connected: 1,
                 current: 1,
