@@ -193,15 +193,17 @@ fn judge(run: &mut Run) -> Judged {
     run.judged.insert(judged).clone()
 }
 
-/// How far the evidence is ahead of the present step, in a ramp that is paced by it.
+/// The smallest tolerance of a paced ramp at which everything required is SAFE.
 fn excluded(run: &Run, of: Basis) -> Option<f64> {
-    let evidence = &run.evidence;
-    let safe = |tolerance| {
-        evidence
-            .assess(tolerance, of.epoch, of.expects_both)
-            .required_safe
+    let plan = &run.rollout.plan;
+    if !view::is_paced(plan) || run.rollout.warmup {
+        return None;
+    }
+    let safe = |tolerance: &f64| {
+        let assessment = run.evidence.assess(*tolerance, of.epoch, of.expects_both);
+        assessment.required_safe
     };
-    view::excluded_tolerance(&run.rollout.plan, safe)
+    view::tolerances(plan).into_iter().find(safe)
 }
 
 /// The canary's share now, 0..=1.

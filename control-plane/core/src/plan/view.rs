@@ -105,13 +105,6 @@ pub fn tolerances(plan: &Plan) -> Vec<f64> {
     all
 }
 
-/// The smallest tolerance that is asked for and at which all is `safe`; only in a ramp that is paced by the evidence.
-#[must_use]
-pub fn excluded_tolerance(plan: &Plan, safe: impl Fn(f64) -> bool) -> Option<f64> {
-    let asked = is_paced(plan).then(|| tolerances(plan));
-    asked.unwrap_or_default().into_iter().find(|&at| safe(at))
-}
-
 /// The highest share that any step gives the canaries together.
 #[must_use]
 pub fn ceiling(plan: &Plan) -> Ppm {

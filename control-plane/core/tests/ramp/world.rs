@@ -175,7 +175,8 @@ impl World {
     fn facts(&self) -> Facts {
         let of = &self.rollout;
         let assessment = self.assess(of.tolerance());
-        let safe = |tolerance| self.assess(tolerance).required_safe;
+        let paced = view::is_paced(&of.plan);
+        let mut tolerances = view::tolerances(&of.plan).into_iter().filter(|_| paced);
         let rows = assessment.guardrails.iter().enumerate();
         Facts {
             guardrails: rows.map(row).collect(),
@@ -189,7 +190,7 @@ impl World {
             slices: self.slices,
             canary_requests_in_step: self.in_step,
             safe_at_full: assessment.required_safe_fully,
-            excluded_tolerance: view::excluded_tolerance(&of.plan, safe),
+            excluded_tolerance: tolerances.find(|&at| self.assess(at).required_safe),
             fleet: FleetFacts {
                 connected: 1,
                 current: 1,
