@@ -14,7 +14,7 @@ pub fn plan(plan: &v1::Plan) -> Value {
 
 /// What an automatic ramp has chosen; it is no part of the plan that was asked for.
 #[must_use]
-pub(super) fn ramp(plan: &v1::Plan) -> Option<Value> {
+pub(crate) fn ramp(plan: &v1::Plan) -> Option<Value> {
     let choice = plan.ramp.as_ref()?.choice.as_ref()?;
     let steps = plan.steps.iter().enumerate();
     let step = |(index, step): (usize, &v1::Step)| json!({ "split": step.split, "tolerance": view::kappa(plan, index) });
