@@ -67,7 +67,7 @@ pub struct World {
     model: String,
     random: StdRng,
     /// Of traffic outside of rollouts, so that it changes nothing of what happens within them.
-    idle: StdRng,
+    idle: Box<StdRng>,
 }
 
 impl World {
@@ -100,7 +100,7 @@ impl World {
             statuses: BTreeMap::new(),
             model: model.to_owned(),
             random: StdRng::seed_from_u64(seed),
-            idle: StdRng::seed_from_u64(seed ^ 0x5eed),
+            idle: Box::new(StdRng::seed_from_u64(seed ^ 0x5eed)),
         };
         world.attach_all().await?;
         Ok(world)

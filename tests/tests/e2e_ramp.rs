@@ -59,6 +59,51 @@ async fn a_good_canary_reaches_everyone() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the real binaries: run ./tests/run"]
+async fn an_automatic_ramp_knows_the_traffic_before_its_model_has_a_rollout() -> Result<()> {
+    let cluster = Cluster::start(2).await?;
+    let client = cluster.client()?;
+    let (traffic, _) = cluster.load(&Load::default())?;
+    let plan = cluster.plan(
+        "
+ramp: {victims: 150}
+failure: {attempt_timeout: 1s}
+bake: {duration: 2s}
+guardrails:
+  - {metric: error_rate, margin: 0.02}
+  - {metric: latency, quantiles: [0.5], ratio: 3, slack: 50ms}
+",
+    )?;
+    let parsed = serinus_core::plan::parse(&plan).map_err(|m| anyhow::anyhow!("{m:?}"))?;
+    let would_be = || async {
+        let request = v1::ApplyRequest {
+            plan: Some(parsed.clone()),
+            validate_only: true,
+            ..v1::ApplyRequest::default()
+        };
+        let would_be = client.rollouts().apply(request).await?.into_inner();
+        let ramp = would_be.plan.and_then(|plan| plan.ramp);
+        let choice = ramp
+            .and_then(|ramp| ramp.choice)
+            .context("nothing chosen")?;
+        // The first seconds are those in which the load began.
+        Ok((!choice.assumed && choice.requests_per_second > 250.0).then_some(choice))
+    };
+    let choice = serinus_tests::eventually::eventually("a known rate", SECONDS_60, would_be);
+    let choice = choice.await?;
+    // 300 requests/s, 150 victims in 5 s.
+    assert!(choice.requests_per_second < 330.0, "{choice:?}");
+    assert!((0.09..=0.1).contains(&choice.first_share), "{choice:?}");
+    client.apply(&plan).await?;
+    let rollout = client
+        .until(MODEL, "promoted", 3 * SECONDS_60, ended)
+        .await?;
+    assert_eq!(rollout.state(), State::Promoted, "{rollout:#?}");
+    assert_eq!(traffic.stop().await.errors, 0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the real binaries: run ./tests/run"]
 async fn a_split_set_by_hand_is_in_force_and_pauses() -> Result<()> {
     let cluster = Cluster::start(2).await?;
     let client = cluster.client()?;

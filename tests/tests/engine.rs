@@ -180,7 +180,7 @@ async fn a_rollout_begins_with_what_stable_did_before_it() -> Result<()> {
     let errors = stored.errors.iter().sum::<u64>() as f64;
     assert!((errors / (89.0 * 500.0) - 0.2).abs() < 0.02, "{errors}");
     let timed: u64 = stored.latency.unwrap_or_default().counts.iter().sum();
-    assert_eq!(timed, 60 * 500);
+    assert!((60 * 500..=71 * 500).contains(&timed), "{timed}");
     let mut oracle = Oracle::default();
     for _ in 0..4 {
         world.run(3).await?;

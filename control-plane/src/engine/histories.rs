@@ -59,7 +59,9 @@ impl Histories {
 
     /// The model's stable is another one now: of that one nothing is known.
     pub(super) fn begin_anew(&mut self, model: &str) {
-        self.0.remove(model);
+        if let Some(history) = self.0.get_mut(model) {
+            history.begin_anew();
+        }
     }
 
     /// Models of which nothing was heard for long are forgotten.

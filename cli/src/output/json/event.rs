@@ -27,7 +27,10 @@ pub fn event(event: &v1::Event) -> Value {
 
 fn content(kind: &Kind) -> (&'static str, Value) {
     match kind {
-        Kind::Created(e) => ("created", json!({ "plan": e.plan.as_ref().map(plan) })),
+        Kind::Created(e) => (
+            "created",
+            json!({ "plan": e.plan.as_ref().map(plan), "ramp": e.plan.as_ref().and_then(plan::ramp) }),
+        ),
         Kind::StepEntered(e) => (
             "step_entered",
             json!({ "step": e.step, "warmup": e.warmup }),

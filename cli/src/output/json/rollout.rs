@@ -12,7 +12,7 @@ pub fn rollout(rollout: &v1::Rollout) -> Value {
         "id": rollout.id,
         "model": rollout.model,
         "plan": rollout.plan.as_ref().map(plan),
-        "ramp": rollout.plan.as_ref().and_then(super::plan::ramp),
+        "ramp": rollout.plan.as_ref().and_then(plan::ramp),
         "state": words::state(rollout.state()),
         "cause": word(words::cause(rollout.cause())),
         "reason": rollout.reason,
@@ -113,6 +113,8 @@ mod tests {
             .map(String::as_str)
             .collect();
         let mut expected = fields_of("Rollout");
+        // Of the plan, which here is the text that was asked for.
+        expected.push("ramp".to_owned());
         expected.sort();
         assert_eq!(fields, expected);
     }

@@ -13,8 +13,10 @@ use std::collections::BTreeMap;
 pub const SECONDS: u64 = 1200;
 /// The newest of them, whose sum is the baseline.
 const BASELINE: usize = 60;
+/// Seconds whose latencies are kept together.
+const BLOCK: u64 = 10;
 /// A rate of traffic is known after so many seconds of it.
-const RATED: usize = 10;
+const RATED: u64 = 10;
 /// Reports of seconds that ended so lately may be on their way.
 const UNSETTLED: u64 = 1;
 /// The engine takes no count from here on for true.
@@ -28,11 +30,17 @@ struct Second {
     others: u64,
 }
 
+impl Second {
+    fn all(&self) -> u64 {
+        self.requests.saturating_add(self.others)
+    }
+}
+
 /// The last 1200 seconds of one model's stable variant, summed over sidecars.
 #[derive(Clone, Debug, Default)]
 pub struct History {
     seconds: BTreeMap<u64, Second>,
-    /// Of the newest seconds only.
+    /// Of the newest only, by ten seconds: sketches are what takes room.
     latencies: BTreeMap<u64, Sketch>,
 }
 
@@ -42,7 +50,7 @@ impl History {
         let second = second.min(now_s);
         let oldest = now_s.saturating_sub(SECONDS + UNSETTLED);
         self.seconds = self.seconds.split_off(&oldest);
-        let untimed = now_s.saturating_sub(BASELINE as u64 + UNSETTLED);
+        let untimed = now_s.saturating_sub(BASELINE as u64 + UNSETTLED) / BLOCK;
         self.latencies = self.latencies.split_off(&untimed);
         if second < oldest {
             return;
@@ -51,8 +59,8 @@ impl History {
         sum.requests = sum.requests.saturating_add(stable.requests());
         sum.errors = sum.errors.saturating_add(stable.errors());
         sum.others = sum.others.saturating_add(others);
-        if second >= untimed {
-            let latency = self.latencies.entry(second).or_default();
+        if second / BLOCK >= untimed {
+            let latency = self.latencies.entry(second / BLOCK).or_default();
             latency.merge(&stable.latency);
         }
     }
@@ -70,10 +78,10 @@ impl History {
     pub fn freeze(&self, now_s: u64) -> Option<stored::StableHistory> {
         let (first, seconds) = self.settled(now_s);
         let end = first + seconds.len() as u64;
-        let newest = first.max(end.saturating_sub(BASELINE as u64))..end;
+        let from = first.max(end.saturating_sub(BASELINE as u64));
         let mut latency = Sketch::default();
-        for (_, of_second) in self.latencies.range(newest) {
-            latency.merge(of_second);
+        for (_, of_block) in self.latencies.range(from / BLOCK..) {
+            latency.merge(of_block);
         }
         let frozen = stored::StableHistory {
             requests: seconds.iter().map(|second| second.requests).collect(),
@@ -83,16 +91,27 @@ impl History {
         is_plausible(&frozen).then_some(frozen)
     }
 
+    /// Another variant is stable from now on: of it nothing is known, but the traffic is what it was.
+    pub fn begin_anew(&mut self) {
+        for second in self.seconds.values_mut() {
+            second.others = second.all();
+            (second.requests, second.errors) = (0, 0);
+        }
+        self.latencies.clear();
+    }
+
     /// Requests per second of all variants, over the last minute; `None` if that is not known yet.
     #[must_use]
     pub fn rate(&self, now_s: u64) -> Option<f64> {
-        let (_, seconds) = self.settled(now_s);
-        let last = last_minute(&seconds);
-        let sum: u64 = last.iter().fold(0, |sum, second| {
-            sum.saturating_add(second.requests)
-                .saturating_add(second.others)
-        });
-        (last.len() >= RATED && sum > 0).then(|| sum as f64 / last.len() as f64)
+        let end = now_s.saturating_sub(UNSETTLED);
+        let known = self.seconds.range(end.saturating_sub(SECONDS)..end);
+        let mut known = known.filter(|(_, second)| second.all() > 0);
+        let first = *known.next()?.0;
+        let from = first.max(end.saturating_sub(BASELINE as u64));
+        let last = self.seconds.range(from..end).map(|(_, second)| second);
+        let sum = last.fold(0u64, |sum, second| sum.saturating_add(second.all()));
+        let seconds = end - from;
+        (seconds >= RATED && sum > 0).then(|| sum as f64 / seconds as f64)
     }
 
     /// From the first second with a request, which is returned too, to the last one of which every report should be

@@ -56,7 +56,7 @@ pub fn asked(mut plan: Plan) -> Plan {
 /// The smallest difference of shares, in millionths: buckets by division come in coarse pieces.
 fn unit(plan: &Plan) -> u32 {
     let modulus = plan.bucketing.as_ref().map_or(0, |of| of.modulus);
-    if modulus == 0 { 1 } else { 1_000_000 / modulus }.max(1)
+    1_000_000_u32.checked_div(modulus).unwrap_or(1).max(1)
 }
 
 /// `min(10 %, victims / (rate x reaction))`, section 10 of the design, in whole pieces and two digits.

@@ -37,7 +37,8 @@ fn sidecars_are_summed_and_gaps_are_seconds_without_requests() {
     let with = begin_with(settings(), Some(&frozen));
     let baseline = with.baseline.unwrap();
     assert_eq!((baseline.requests, baseline.errors), (20, 3));
-    assert_eq!(baseline.latency, [(300, 19), (301, 1)]);
+    // Latencies are kept by ten seconds, the newest one among them.
+    assert_eq!(baseline.latency, [(300, 19), (301, 10)]);
     assert_eq!(with.stable_history[0], Events { x: 3, n: 19 });
 }
 
@@ -57,7 +58,7 @@ fn twenty_minutes_are_kept_and_one_of_them_is_the_baseline() {
     assert_eq!(history.rate(3_001), Some(15.0));
     Engine::new(with).unwrap();
     let timed = history.latencies.len();
-    assert!(timed <= BASELINE + 2, "older latencies are forgotten");
+    assert!(timed <= 8, "older latencies are forgotten");
     assert!(!history.is_over(3_100) && history.is_over(4_300));
 }
 
@@ -74,6 +75,20 @@ fn a_rate_needs_ten_seconds_and_silence_lowers_it() {
     assert_eq!(history.rate(200), None, "nothing came for a minute");
     let quiet = begin_with(settings(), history.freeze(200).as_ref());
     assert!(quiet.baseline.is_none() && quiet.stable_history.len() == 99);
+}
+
+#[test]
+fn of_another_stable_nothing_is_known_but_the_traffic() {
+    let mut history = History::default();
+    for second in 0..30u64 {
+        history.absorb(second, second + 1, &counts(20, 5, 0, 9), 10);
+    }
+    history.begin_anew();
+    assert_eq!((history.freeze(31), history.rate(31)), (None, Some(35.0)));
+    history.absorb(31, 32, &counts(35, 0, 0, 9), 0);
+    let frozen = history.freeze(33).unwrap();
+    assert_eq!((frozen.requests, frozen.errors), (vec![35], vec![0]));
+    assert_eq!(frozen.latency.unwrap().counts, [35]);
 }
 
 #[test]

@@ -96,7 +96,7 @@ fn what_was_chosen_is_no_part_of_what_was_asked_for() {
     assert_eq!(asked_plan(here.clone()), asked);
     assert_eq!(complete(here.clone(), None), Ok(asked.clone()));
     let text = to_yaml(&here);
-    assert_eq!(parse(&text), Ok(asked.clone()), "{text}");
+    assert_eq!(parse(&text), Ok(asked), "{text}");
     assert!(
         text.contains("#   - {split: {v1: 0.975, v2: 0.025}"),
         "{text}"
