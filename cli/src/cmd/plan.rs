@@ -1,4 +1,6 @@
-//! `serinus plan check`: every mistake of every file, before anything runs.
+//! `serinus plan`: what can be known of a plan before anything runs.
+
+mod simulate;
 
 use crate::args::{Format, Global};
 use crate::console::Console;
@@ -32,6 +34,9 @@ pub(crate) enum Command {
         #[arg(required = true, value_name = "FILE")]
         files: Vec<String>,
     },
+    /// Predict what a plan does with good and with bad canaries
+    #[command(after_help = simulate::EXAMPLES)]
+    Simulate(simulate::Args),
 }
 
 /// What is known of one file.
@@ -45,7 +50,13 @@ pub(crate) fn run(
     global: &Global,
     console: &mut Console<'_>,
 ) -> Result<Exit, Failure> {
-    let Command::Check { files } = command;
+    match command {
+        Command::Check { files } => check(files, global, console),
+        Command::Simulate(args) => simulate::run(args, global.output, console),
+    }
+}
+
+fn check(files: &[String], global: &Global, console: &mut Console<'_>) -> Result<Exit, Failure> {
     let mut checked = Vec::new();
     for file in files {
         let result = parse(&read(file, console)?);
