@@ -9,10 +9,9 @@ use serinus_control_plane::engine::{Command, Engine, Handle, Session};
 use serinus_control_plane::store::sled::{Options, SledStore};
 use serinus_proto::v1;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const SIDECARS: u64 = 3;
-const START_MS: u64 = 1_800_000_000_000;
 /// Requests per second of one rollout, over all sidecars.
 const RATE: u64 = 300;
 
@@ -35,32 +34,23 @@ guardrails:
     )
 }
 
+/// The control plane's engine in a task of its own, and what it is asked.
 struct Fleet {
-    engine: Engine,
     handle: Handle,
     sessions: Vec<Session>,
-    random: StdRng,
-    now_ms: u64,
-    seq: u64,
 }
 
 impl Fleet {
-    async fn with<T>(&mut self, ask: impl Future<Output = T>) -> Result<T> {
-        let (answer, turned) = tokio::join!(ask, self.engine.turn_at(self.now_ms));
-        turned?;
-        Ok(answer)
-    }
-
-    async fn apply(&mut self, model: &str) -> Result<()> {
+    async fn apply(&self, model: &str) -> Result<()> {
         let plan = serinus_core::plan::parse(&plan(model));
         let request = v1::ApplyRequest {
             request_id: model.to_owned(),
             plan: Some(plan.map_err(|mistakes| anyhow::anyhow!("{mistakes:?}"))?),
             ..v1::ApplyRequest::default()
         };
-        let handle = self.handle.clone();
-        let apply = async move { handle.command("bench", Command::Apply(request)).await };
-        self.with(apply).await??;
+        self.handle
+            .command("bench", Command::Apply(request))
+            .await?;
         Ok(())
     }
 
@@ -73,57 +63,57 @@ impl Fleet {
                 models: models.to_vec(),
                 ..v1::Hello::default()
             };
-            let handle = self.handle.clone();
-            let session = self.with(async move { handle.attach(hello).await }).await?;
-            self.sessions.push(session.context("stopping")?);
+            let session = self.handle.attach(hello).await.context("stopping")?;
+            self.acknowledge(&session).await;
+            self.sessions.push(session);
         }
         Ok(())
     }
 
-    async fn acknowledge(&mut self) -> Result<()> {
-        for number in 0..self.sessions.len() {
-            let session = &self.sessions[number];
-            let assignments = session.assignments.borrow().clone();
-            let results = assignments.by_model.values().map(|one| {
-                let mut result = v1::AckResult {
-                    model: one.model.clone(),
-                    fence: one.fence,
-                    ..v1::AckResult::default()
-                };
-                result.set_outcome(v1::ack_result::Outcome::Applied);
-                result
-            });
-            let (id, results) = (session.id, results.collect());
-            let handle = self.handle.clone();
-            let ack = v1::Ack { nonce: 1, results };
-            self.with(async move { handle.acknowledge(id, ack).await })
-                .await?;
-        }
-        Ok(())
+    async fn acknowledge(&self, session: &Session) {
+        let assignments = session.assignments.borrow().clone();
+        let results = assignments.by_model.values().map(|one| {
+            let mut result = v1::AckResult {
+                model: one.model.clone(),
+                fence: one.fence,
+                ..v1::AckResult::default()
+            };
+            result.set_outcome(v1::ack_result::Outcome::Applied);
+            result
+        });
+        let results = results.collect();
+        self.handle
+            .acknowledge(session.id, v1::Ack { nonce: 1, results })
+            .await;
     }
 
-    /// The report of one sidecar for the second that has just passed.
-    fn report(&mut self, number: usize) -> v1::ReportRequest {
-        let second = self.now_ms / 1000 - 1;
+    /// What one sidecar counts in a second of all rollouts.
+    fn cells(&self, number: usize, random: &mut StdRng) -> Vec<v1::Cell> {
         let assignments = self.sessions[number].assignments.borrow().clone();
         let cells = assignments.by_model.values().map(|one| v1::Cell {
             model: one.model.clone(),
             rollout: one.rollout.clone(),
             epoch: one.epoch,
-            second,
+            second: 0,
             variants: vec![
-                variant(&mut self.random, "v1", RATE * 9 / 10 / SIDECARS),
-                variant(&mut self.random, "v2", RATE / 10 / SIDECARS),
+                variant(random, "v1", RATE * 9 / 10 / SIDECARS),
+                variant(random, "v2", RATE / 10 / SIDECARS),
             ],
         });
-        v1::ReportRequest {
-            sidecar: format!("sidecar-{number}"),
-            incarnation: number as u64 + 1,
-            seq: self.seq,
-            finished_before: second + 1,
-            cells: cells.collect(),
-            keys: Vec::new(),
-        }
+        cells.collect()
+    }
+}
+
+fn report(number: usize, seq: u64, second: u64, cells: &[v1::Cell]) -> v1::ReportRequest {
+    let mut cells = cells.to_vec();
+    cells.iter_mut().for_each(|cell| cell.second = second);
+    v1::ReportRequest {
+        sidecar: format!("sidecar-{number}"),
+        incarnation: number as u64 + 1,
+        seq,
+        finished_before: second + 1,
+        cells,
+        keys: Vec::new(),
     }
 }
 
@@ -144,57 +134,62 @@ fn variant(random: &mut StdRng, name: &str, requests: u64) -> v1::VariantCell {
     counts.to_wire(name)
 }
 
+/// Processor time of this process.
+fn processor_time() -> Result<Duration> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    let (_, fields) = stat.rsplit_once(')').context("the fields of stat")?;
+    let ticks = fields.split_whitespace().skip(11).take(2);
+    let ticks: Vec<u64> = ticks.map(str::parse).collect::<Result<_, _>>()?;
+    // Linux counts them in hundredths.
+    Ok(Duration::from_millis(10 * ticks.iter().sum::<u64>()))
+}
+
+fn now_s() -> Result<u64> {
+    Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())
+}
+
 async fn run(rollouts: u64, seconds: u64) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let store = Arc::new(SledStore::open(&Options::new(folder.path()))?);
     let (engine, handle) = Engine::start(store, "bench")?;
-    let mut fleet = Fleet {
-        engine,
-        handle,
-        sessions: Vec::new(),
-        random: StdRng::seed_from_u64(1),
-        now_ms: START_MS,
-        seq: 0,
-    };
+    let (trigger, drain) = serinus_runtime::shutdown::channel();
+    let engine = tokio::spawn(engine.run(drain));
+    let sessions = Vec::new();
+    let mut fleet = Fleet { handle, sessions };
     let models: Vec<String> = (0..rollouts).map(|n| format!("model-{n:04}")).collect();
     for model in &models {
         fleet.apply(model).await?;
     }
     fleet.attach(&models).await?;
-    fleet.acknowledge().await?;
-    let mut spent = Duration::ZERO;
-    let mut slowest = Duration::ZERO;
-    for _ in 0..seconds {
-        fleet.now_ms += 1000;
-        fleet.seq += 1;
-        let reports: Vec<_> = (0..SIDECARS as usize).map(|n| fleet.report(n)).collect();
-        let start = Instant::now();
-        for report in reports {
-            let handle = fleet.handle.clone();
-            let ack = fleet
-                .with(async move { handle.report(report).await })
-                .await?;
-            ensure!(ack.is_some_and(|ack| ack.committed_seq == fleet.seq));
+    let mut random = StdRng::seed_from_u64(1);
+    let of_sidecar = |number| fleet.cells(number, &mut random);
+    let cells: Vec<_> = (0..SIDECARS as usize).map(of_sidecar).collect();
+    let mut second = tokio::time::interval(Duration::from_secs(1));
+    second.tick().await;
+    let before = processor_time()?;
+    for seq in 1..=seconds {
+        second.tick().await;
+        let finished = now_s()? - 1;
+        for (number, cells) in cells.iter().enumerate() {
+            let ack = fleet.handle.report(report(number, seq, finished, cells));
+            ensure!(ack.await.is_some_and(|ack| ack.committed_seq == seq));
         }
-        fleet.now_ms += 600;
-        fleet.with(std::future::ready(())).await?;
-        fleet.now_ms -= 600;
-        let took = start.elapsed();
-        spent += took;
-        slowest = slowest.max(took);
     }
-    let slices = fleet.handle.views().find(&models[0]).map(|rollout| {
-        let decision = rollout.decision.clone().unwrap_or_default();
-        decision.slices
-    });
+    let spent = processor_time()? - before;
+    second.tick().await;
+    let views = fleet.handle.views();
+    let slices = views.find(&models[0]).and_then(|of| of.decision.as_ref());
+    let slices = slices.map(|decision| decision.slices);
     ensure!(
         slices.is_some_and(|slices| slices + 2 >= seconds),
         "{slices:?} slices in {seconds} s"
     );
     println!(
-        "{rollouts} rollouts, {SIDECARS} sidecars: {:?} per second, slowest {slowest:?}",
-        spent / u32::try_from(seconds)?
+        "{rollouts} rollouts, {SIDECARS} sidecars: {:.2} of a core",
+        spent.as_secs_f64() / seconds as f64
     );
+    trigger.drain();
+    engine.await??;
     Ok(())
 }
 

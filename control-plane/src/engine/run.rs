@@ -168,7 +168,6 @@ impl Run {
             return Ok(pair);
         }
         self.dirty = true;
-        self.touched = true;
         self.activity.absorb(cell.epoch, second, now_s, &pair);
         if cell.epoch == self.rollout.epoch {
             self.breakers.absorb(source, second, &pair);
@@ -186,10 +185,12 @@ impl Run {
         Ok(pair)
     }
 
-    /// A source has finished every second before `finished_before`.
+    /// A source has finished every second before `finished_before`. Only the last one that was waited for brings
+    /// something to judge; looking at every report would cost as many looks as there are sidecars.
     pub(super) fn report(&mut self, source: u64, finished_before: u64, now_ms: u64) {
         self.progress.report(source, finished_before, now_ms);
-        self.touched = true;
+        let closed_before = self.progress.closed_before(now_ms, CLOSE_GRACE_MS);
+        self.touched |= closed_before > self.closed_before;
     }
 
     /// Takes a label of a guardrail.
