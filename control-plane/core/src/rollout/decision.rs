@@ -31,7 +31,7 @@ pub(super) fn of(action: &Action, rollout: &Rollout, now_ms: u64, facts: &Facts)
     }
 }
 
-fn kind(action: &Action, rollout: &Rollout) -> DecisionKind {
+pub(super) fn kind(action: &Action, rollout: &Rollout) -> DecisionKind {
     match action {
         Action::Ended if rollout.state == v1::State::Promoted => DecisionKind::Promote,
         Action::Ended | Action::RollBack(_) => DecisionKind::RollBack,

@@ -45,6 +45,15 @@ pub fn look(rollout: &Rollout, now_ms: u64, facts: &Facts) -> Vec<Kind> {
     events
 }
 
+/// Whether a look would find nothing new. It costs no more than the judgement: no sentence is written.
+#[must_use]
+pub fn is_settled(rollout: &Rollout, now_ms: u64, facts: &Facts) -> bool {
+    let action = assess(rollout, now_ms, facts);
+    let stays = matches!(action, Action::Stay | Action::Wait(_))
+        && decision::kind(&action, rollout) == rollout.decided;
+    action == Action::Ended || (stays && changed_verdicts(rollout, facts).next().is_none())
+}
+
 fn made(decision: v1::Decision) -> Kind {
     Kind::DecisionMade(v1::DecisionMade {
         decision: Some(decision),
@@ -56,20 +65,23 @@ fn changed(rollout: &Rollout, decision: v1::Decision) -> Option<Kind> {
 }
 
 fn verdict_changes(rollout: &Rollout, facts: &Facts) -> Vec<Kind> {
-    let change = |(index, &before): (usize, &v1::Verdict)| {
-        let evidence = gate::row(facts, index)?;
-        (evidence.verdict() != before).then(|| {
-            let evidence = Some(evidence.clone());
-            Kind::VerdictChanged(v1::VerdictChanged {
-                before: before.into(),
-                evidence,
-            })
+    let change = |(before, evidence): (v1::Verdict, &v1::GuardrailEvidence)| {
+        Kind::VerdictChanged(v1::VerdictChanged {
+            before: before.into(),
+            evidence: Some(evidence.clone()),
         })
     };
-    rollout
-        .verdicts
-        .iter()
-        .enumerate()
-        .filter_map(change)
-        .collect()
+    changed_verdicts(rollout, facts).map(change).collect()
+}
+
+/// Guardrails whose verdict is another than the recorded one, with that.
+fn changed_verdicts<'a>(
+    rollout: &'a Rollout,
+    facts: &'a Facts,
+) -> impl Iterator<Item = (v1::Verdict, &'a v1::GuardrailEvidence)> {
+    let recorded = rollout.verdicts.iter().enumerate();
+    recorded.filter_map(|(index, &before)| {
+        let evidence = gate::row(facts, index)?;
+        (evidence.verdict() != before).then_some((before, evidence))
+    })
 }

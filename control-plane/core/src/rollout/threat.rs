@@ -64,7 +64,8 @@ fn first(causes: &[(bool, Cause)]) -> Option<Cause> {
 }
 
 /// Held for one of these, a rollout goes on by itself when the cause is gone.
-pub(super) fn clears_itself(cause: Cause) -> bool {
+#[must_use]
+pub fn clears_itself(cause: Cause) -> bool {
     matches!(
         cause,
         Cause::NoTraffic | Cause::NoEvidence | Cause::Nacked | Cause::Budget

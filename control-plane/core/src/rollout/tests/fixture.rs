@@ -144,6 +144,8 @@ impl World {
     /// One look with these facts.
     pub(super) fn see(&mut self, facts: &Facts) -> Vec<v1::Event> {
         let kinds = look(&self.rollout, self.now_ms, facts);
+        let settled = is_settled(&self.rollout, self.now_ms, facts);
+        assert_eq!(settled, kinds.is_empty(), "{kinds:#?}");
         self.record(kinds, "serinus", "")
     }
 
