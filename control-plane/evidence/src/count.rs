@@ -66,8 +66,25 @@ impl CountMonitor {
         }
     }
 
+    /// Like `new`, for slices whose noise is known before them.
+    pub(crate) fn with_noise(
+        worse: Worse,
+        margin: f64,
+        tolerances: Vec<f64>,
+        baseline: Counts,
+    ) -> Self {
+        Self {
+            process: Process::with_noise(tolerances.len()),
+            ..Self::new(worse, margin, tolerances, baseline)
+        }
+    }
+
     /// Takes one slice and bets on it.
     pub fn fold(&mut self, pair: Pair) {
+        self.fold_noisy(pair, 1.0);
+    }
+
+    fn fold_noisy(&mut self, pair: Pair, inflation: f64) {
         let guess = self.stable.guess();
         let sign = self.worse.sign();
         let (within, beyond) = self.worse.nulls();
@@ -80,14 +97,15 @@ impl CountMonitor {
             margin::promote_alternatives(guess + harm, guess)
                 .map(|theta| margin::log_e_against(beyond, pair, harm, theta, guess))
         };
-        self.process.fold(&bets, promote, pair);
+        self.process.fold_noisy(&bets, promote, pair, inflation);
         self.count(pair);
     }
 
-    /// Takes one slice, betting only if enough of stable was seen before it to guess its rate.
-    pub(crate) fn fold_when_learnt(&mut self, pair: Pair) {
+    /// Takes one slice, betting only if enough of stable was seen before it to guess its rate. The noise of single arms
+    /// may inflate its variance by `inflation`.
+    pub(crate) fn fold_when_learnt(&mut self, pair: Pair, inflation: f64) {
         if self.stable.is_learnt() {
-            self.fold(pair);
+            self.fold_noisy(pair, inflation);
         } else {
             self.process.fold_neutral(pair);
             self.count(pair);

@@ -171,7 +171,8 @@ impl Arm {
 pub struct RequestSlice {
     /// The epoch in which the requests were assigned.
     pub epoch: u64,
-    /// How long the slice lasted, in seconds; only used to say how long missing evidence will take.
+    /// How long the slice lasted, in seconds: the time scale of noise, and of what is said to be missing. One that
+    /// cannot be divided by counts as a second of noise.
     pub seconds: f64,
     /// The variant under test.
     pub canary: Arm,

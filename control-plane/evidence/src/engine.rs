@@ -10,6 +10,7 @@ use crate::histogram::Histogram;
 use crate::latency::StableLatency;
 use crate::logs::ln;
 use crate::monitor::{Monitor, RequestCounts};
+use crate::noise::NoiseLaw;
 use crate::reading::Latencies;
 use crate::settings::{Action, Guardrail, Metric, Settings, SettingsError};
 use crate::shown_latency::{ShownLatency, timed};
@@ -29,6 +30,7 @@ pub struct Engine {
     shown: ShownLatency,
     budget: ErrorBudget,
     gross: GrossErrors,
+    noise: NoiseLaw,
     traffic: Traffic,
     /// The newest epoch with a slice of requests that has both variants.
     compared_epoch: Option<u64>,
@@ -65,6 +67,7 @@ impl Engine {
             shown: ShownLatency::default(),
             budget: ErrorBudget::new(settings.extra_errors_budget, margin),
             gross: GrossErrors::default(),
+            noise: NoiseLaw::new(&settings.stable_history),
             traffic: Traffic::default(),
             compared_epoch: None,
             slices: 0,
@@ -84,7 +87,8 @@ impl Engine {
         if errors.has_both() {
             self.compared_epoch = self.compared_epoch.max(Some(slice.epoch));
         }
-        self.budget.fold(errors);
+        let inflation = self.noise.inflation(errors, slice.seconds);
+        self.budget.fold(errors, inflation);
         self.gross.fold(errors);
         self.traffic.fold(slice.epoch, slice.seconds, errors);
         let canary = Histogram::from_sparse(&slice.canary.latency);
@@ -92,6 +96,7 @@ impl Engine {
         let (canary_tail, stable_tail) = (canary.tail(), stable.tail());
         let counts = RequestCounts {
             errors,
+            inflation,
             history: &self.history.tail(),
             canary: &canary_tail,
             stable: &stable_tail,
@@ -99,6 +104,7 @@ impl Engine {
         self.monitors
             .iter_mut()
             .for_each(|monitor| monitor.fold_requests(counts));
+        self.noise.fold(errors, slice.seconds);
         self.history.fold(&stable);
         self.shown
             .fold(&canary, &stable, timed(&canary_tail, &stable_tail));

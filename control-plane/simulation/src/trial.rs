@@ -84,7 +84,7 @@ impl<'a> Trial<'a> {
     ) -> Result<Self, SetupError> {
         let slice_s = slice_seconds(spec.rate);
         let mut world = World::new(spec.clone(), slice_s, seed);
-        let _history = if options.history {
+        let stable_history = if options.history {
             world.history(HISTORY_S)
         } else {
             Vec::new()
@@ -92,6 +92,7 @@ impl<'a> Trial<'a> {
         let baseline = Some(world.baseline(BASELINE_S));
         let settings = Settings {
             baseline,
+            stable_history,
             ..setup.settings().clone()
         };
         Ok(Self {
