@@ -5,6 +5,7 @@ mod judgement;
 use crate::assessment::Assessment;
 use crate::budget::ErrorBudget;
 use crate::counts::{LabelSlice, RequestSlice};
+use crate::flapping::Flapping;
 use crate::gross::GrossErrors;
 use crate::histogram::Histogram;
 use crate::latency::StableLatency;
@@ -30,6 +31,7 @@ pub struct Engine {
     shown: ShownLatency,
     budget: ErrorBudget,
     gross: GrossErrors,
+    flapping: Flapping,
     noise: NoiseLaw,
     traffic: Traffic,
     /// The newest epoch with a slice of requests that has both variants.
@@ -67,6 +69,7 @@ impl Engine {
             shown: ShownLatency::default(),
             budget: ErrorBudget::new(settings.extra_errors_budget, margin),
             gross: GrossErrors::default(),
+            flapping: Flapping::new(&settings.stable_history, margin),
             noise: NoiseLaw::new(&settings.stable_history),
             traffic: Traffic::default(),
             compared_epoch: None,
@@ -90,6 +93,7 @@ impl Engine {
         let inflation = self.noise.inflation(errors, slice.seconds);
         self.budget.fold(errors, inflation);
         self.gross.fold(errors);
+        self.flapping.fold(errors, slice.seconds);
         self.traffic.fold(slice.epoch, slice.seconds, errors);
         let canary = Histogram::from_sparse(&slice.canary.latency);
         let stable = Histogram::from_sparse(&slice.stable.latency);

@@ -35,6 +35,7 @@ pub mod count;
 mod counts;
 pub mod dispersion;
 mod engine;
+mod flapping;
 mod gross;
 pub mod histogram;
 pub mod information;

@@ -139,6 +139,7 @@ fn facts(run: &mut Run, fleet: FleetFacts, now_ms: u64) -> Facts {
         harmful: assessment.harmful.as_ref().map(|harm| Harm {
             guardrails: harm.blamed.clone(),
             gross: harm.cause == HarmCause::GrossErrors,
+            flapping: harm.cause == HarmCause::Flapping,
         }),
         guardrails,
         log_e_rollback: assessment.log_e_rollback,

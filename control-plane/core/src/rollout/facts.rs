@@ -53,6 +53,8 @@ pub struct Harm {
     pub guardrails: Vec<usize>,
     /// By the rule for gross failure: at least half of the canary's requests fail, and below a tenth of stable's.
     pub gross: bool,
+    /// Most of the canary's requests failed again and again within a minute.
+    pub flapping: bool,
 }
 
 /// The sidecars that serve the model.
