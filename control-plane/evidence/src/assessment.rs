@@ -163,6 +163,9 @@ pub enum HarmCause {
     /// At least half of the canary's requests failed, in three consecutive runs, while stable was
     /// well.
     GrossErrors,
+    /// At least half of the canary's requests failed, several times within a minute, while stable was well and
+    /// more often than stable's own bursts explain.
+    Flapping,
 }
 
 /// The canary is to be rolled back.

@@ -17,6 +17,8 @@ pub(crate) struct ErrorBudget {
     excess: f64,
     excess_beyond_margin: f64,
     variance: f64,
+    /// The same with each slice inflated by the noise of single arms.
+    noisy_variance: f64,
     dispersion: Dispersion,
 }
 
@@ -30,11 +32,13 @@ impl ErrorBudget {
             excess: 0.0,
             excess_beyond_margin: 0.0,
             variance: 0.0,
+            noisy_variance: 0.0,
             dispersion: Dispersion::default(),
         }
     }
 
-    pub(crate) fn fold(&mut self, pair: Pair) {
+    /// Takes one slice, in which the noise of single arms may inflate the variance by `inflation`.
+    pub(crate) fn fold(&mut self, pair: Pair, inflation: f64) {
         self.dispersion.fold(pair);
         if pair.stable.n == 0 {
             return;
@@ -43,14 +47,17 @@ impl ErrorBudget {
         let scale = canary.n / stable.n;
         self.excess += canary.x - scale * stable.x;
         self.excess_beyond_margin += canary.x - canary.n * (stable.x / stable.n + self.margin);
-        self.variance += canary.variance() + scale * scale * stable.variance();
+        let variance = canary.variance() + scale * scale * stable.variance();
+        self.variance += variance;
+        self.noisy_variance += inflation * variance;
     }
 
     /// The state of the budget; the lower ends hold at all times with probability 1 - `alpha`. `phi_users` is the variance
     /// inflation between users.
     pub(crate) fn read(&self, alpha: f64, phi_users: f64) -> ExtraErrors {
         let phi = self.dispersion.phi().max(phi_users);
-        let radius = normal_mixture_radius(phi * self.variance, RHO, alpha);
+        let variance = (phi * self.variance).max(self.noisy_variance);
+        let radius = normal_mixture_radius(variance, RHO, alpha);
         let lower = self.excess - radius;
         let lower_beyond_margin = self.excess_beyond_margin - radius;
         let (budget, charged) = match self.written {
@@ -73,7 +80,7 @@ mod tests {
 
     fn run(written: Option<f64>, canary_errors: u64, slices: usize) -> ExtraErrors {
         let mut budget = ErrorBudget::new(written, 0.01);
-        (0..slices).for_each(|_| budget.fold(Pair::new(canary_errors, 100, 9, 900)));
+        (0..slices).for_each(|_| budget.fold(Pair::new(canary_errors, 100, 9, 900), 1.0));
         budget.read(0.05, 1.0)
     }
 
@@ -87,6 +94,16 @@ mod tests {
     }
 
     #[test]
+    fn noise_charges_later() {
+        let mut budget = ErrorBudget::new(Some(20.0), 0.0);
+        let spent = |budget: &ErrorBudget| budget.read(0.05, 1.0).spent;
+        (0..60).for_each(|_| budget.fold(Pair::new(2, 100, 9, 900), 20.0));
+        assert!(!spent(&budget) && run(Some(20.0), 2, 60).spent);
+        (0..600).for_each(|_| budget.fold(Pair::new(2, 100, 9, 900), 20.0));
+        assert!(spent(&budget));
+    }
+
+    #[test]
     fn the_default_counts_only_what_is_beyond_the_margin() {
         assert!(!run(None, 2, 10_000).spent);
         assert!(run(None, 3, 200).spent);
@@ -95,7 +112,7 @@ mod tests {
     #[test]
     fn slices_without_stable_are_not_charged() {
         let mut budget = ErrorBudget::new(Some(1.0), 0.0);
-        (0..100).for_each(|_| budget.fold(Pair::new(100, 100, 0, 0)));
+        (0..100).for_each(|_| budget.fold(Pair::new(100, 100, 0, 0), 1.0));
         assert_eq!(budget.read(0.05, 1.0).sum, 0.0);
         assert!(!budget.read(0.05, 1.0).spent);
     }

@@ -66,13 +66,26 @@ impl CountMonitor {
         }
     }
 
+    /// Like `new`, for slices whose noise is known before them.
+    pub(crate) fn with_noise(
+        worse: Worse,
+        margin: f64,
+        tolerances: Vec<f64>,
+        baseline: Counts,
+    ) -> Self {
+        Self {
+            process: Process::with_noise(tolerances.len()),
+            ..Self::new(worse, margin, tolerances, baseline)
+        }
+    }
+
     /// Takes one slice and bets on it as section 2 of the design writes it. Where the guess of the stable rate is closer
     /// to 0 or 1 than the margin, such bets can be on the wrong side of the boundary; the engine leaves those out.
     pub fn fold(&mut self, pair: Pair) {
-        self.bet(pair, (None, None));
+        self.bet(pair, (None, None), 1.0);
     }
 
-    fn bet(&mut self, pair: Pair, nulls: (Option<Null>, Option<Null>)) {
+    fn bet(&mut self, pair: Pair, nulls: (Option<Null>, Option<Null>), inflation: f64) {
         let guess = self.stable.guess();
         let sign = self.worse.sign();
         let (within, beyond) = nulls;
@@ -85,15 +98,16 @@ impl CountMonitor {
             let alternatives = margin::promote_alternatives(guess + harm, guess);
             margin::log_e_each(beyond, pair, harm, alternatives, guess)
         };
-        self.process.fold(&bets, promote, pair);
+        self.process.fold_noisy(&bets, promote, pair, inflation);
         self.count(pair);
     }
 
-    /// Takes one slice, betting only if enough of stable was seen before it to guess its rate.
-    pub(crate) fn fold_when_learnt(&mut self, pair: Pair) {
+    /// Takes one slice, betting only if enough of stable was seen before it to guess its rate. The noise of single arms
+    /// may inflate its variance by `inflation`.
+    pub(crate) fn fold_when_learnt(&mut self, pair: Pair, inflation: f64) {
         if self.stable.is_learnt() {
             let (within, beyond) = self.worse.nulls();
-            self.bet(pair, (Some(within), Some(beyond)));
+            self.bet(pair, (Some(within), Some(beyond)), inflation);
         } else {
             self.process.fold_neutral(pair);
             self.count(pair);

@@ -169,7 +169,8 @@ impl Arm {
 pub struct RequestSlice {
     /// The epoch in which the requests were assigned.
     pub epoch: u64,
-    /// How long the slice lasted, in seconds; only used to say how long missing evidence will take.
+    /// How long the slice lasted, in seconds: the time scale of noise, and of what is said to be missing. One that
+    /// cannot be divided by counts as a second of noise.
     pub seconds: f64,
     /// The canary's share that the split of this epoch asks for, a fraction. None, which says nothing about the sample
     /// ratio, if it is not known, if a breaker diverted requests in this slice, or if requests are assigned by key:

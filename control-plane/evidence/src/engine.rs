@@ -8,11 +8,13 @@ use crate::budget::ErrorBudget;
 use crate::clusters::{ClusterSlice, Clusters};
 use crate::counts::{LabelSlice, MeanSlice, RequestSlice, ScoreSlice, ShadowSlice};
 use crate::drift::ScoreDrift;
+use crate::flapping::Flapping;
 use crate::gross::GrossErrors;
 use crate::histogram::Histogram;
 use crate::latency::StableLatency;
 use crate::logs::ln;
 use crate::monitor::{Monitor, RequestCounts};
+use crate::noise::NoiseLaw;
 use crate::reading::Latencies;
 use crate::sample_ratio::RatioMonitor;
 use crate::settings::{Action, Guardrail, Metric, ScoreDriftPolicy, Settings, SettingsError};
@@ -33,6 +35,8 @@ pub struct Engine {
     shown: ShownLatency,
     budget: ErrorBudget,
     gross: GrossErrors,
+    flapping: Flapping,
+    noise: NoiseLaw,
     traffic: Traffic,
     ratio: RatioMonitor,
     clusters: Clusters,
@@ -72,6 +76,8 @@ impl Engine {
             shown: ShownLatency::default(),
             budget: ErrorBudget::new(settings.extra_errors_budget, margin),
             gross: GrossErrors::default(),
+            flapping: Flapping::new(&settings.stable_history, margin),
+            noise: NoiseLaw::new(&settings.stable_history),
             traffic: Traffic::default(),
             ratio: RatioMonitor::default(),
             clusters: Clusters::default(),
@@ -94,8 +100,10 @@ impl Engine {
         if errors.has_both() {
             self.compared_epoch = self.compared_epoch.max(Some(slice.epoch));
         }
-        self.budget.fold(errors);
+        let inflation = self.noise.inflation(errors, slice.seconds);
+        self.budget.fold(errors, inflation);
         self.gross.fold(errors);
+        self.flapping.fold(errors, slice.seconds);
         self.traffic.fold(slice.epoch, slice.seconds, errors);
         self.ratio.fold_requests(slice.epoch, slice.share, errors);
         let canary = Histogram::from_sparse(&slice.canary.latency);
@@ -103,6 +111,7 @@ impl Engine {
         let (canary_tail, stable_tail) = (canary.tail(), stable.tail());
         let counts = RequestCounts {
             errors,
+            inflation,
             history: &self.history.tail(),
             canary: &canary_tail,
             stable: &stable_tail,
@@ -110,6 +119,7 @@ impl Engine {
         self.monitors
             .iter_mut()
             .for_each(|monitor| monitor.fold_requests(counts));
+        self.noise.fold(errors, slice.seconds);
         self.history.fold(&stable);
         self.shown
             .fold(&canary, &stable, timed(&canary_tail, &stable_tail));

@@ -46,7 +46,7 @@ impl LabelMonitor {
     }
 
     pub(crate) fn fold(&mut self, slice: &LabelSlice) {
-        self.rate.fold_when_learnt(slice.pair);
+        self.rate.fold_when_learnt(slice.pair, 1.0);
         self.traffic.fold(slice.epoch, slice.seconds, slice.pair);
         self.completeness.fold(slice);
     }
@@ -63,7 +63,7 @@ impl LabelMonitor {
     /// A crossing counts at any time: once reopened, it stays so.
     pub(crate) fn fold_late(&mut self, slice: &LabelSlice) {
         let late = &mut self.late;
-        late.rate.fold_when_learnt(slice.pair);
+        late.rate.fold_when_learnt(slice.pair, 1.0);
         late.reopened |= late.rate.process().log_e_rollback() >= -ln(self.alpha);
     }
 

@@ -32,6 +32,8 @@ enum Evidence {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RequestCounts<'a> {
     pub(crate) errors: Pair,
+    /// By how much the noise of single arms may inflate the variance of the errors, >= 1.
+    pub(crate) inflation: f64,
     pub(crate) history: &'a Tail,
     pub(crate) canary: &'a Tail,
     pub(crate) stable: &'a Tail,
@@ -67,7 +69,7 @@ impl Monitor {
     pub(crate) fn fold_requests(&mut self, slice: RequestCounts<'_>) {
         match &mut self.evidence {
             Evidence::Errors(monitor) => {
-                monitor.fold_when_learnt(slice.errors);
+                monitor.fold_when_learnt(slice.errors, slice.inflation);
                 self.compared |= slice.errors.has_both();
             }
             Evidence::Latency(monitor) => {
@@ -217,7 +219,7 @@ impl Evidence {
         match metric {
             Metric::ErrorRate { margin } => {
                 let errors = before.errors();
-                let monitor = CountMonitor::new(Worse::Higher, *margin, kappas, errors);
+                let monitor = CountMonitor::with_noise(Worse::Higher, *margin, kappas, errors);
                 Self::Errors(Box::new(monitor))
             }
             Metric::Labelled {

@@ -4,14 +4,20 @@
 use crate::counts::Sums;
 use crate::dispersion::Dispersion;
 use crate::margin::ROLLBACK_TILTS;
+use crate::tempered::TemperedWealth;
 use crate::wealth::{PlainWealth, RestartWealth, TEMPERING, level_for};
 
 /// Rollback tilts below this stay out during the burn-in.
 const SMALLEST_UNMUTED: f64 = 1.2;
 
+/// Which of the standard tilts stay out during the burn-in.
+fn muted() -> [bool; 10] {
+    ROLLBACK_TILTS.map(|tilt| tilt < SMALLEST_UNMUTED)
+}
+
 /// Rollback wealth over the standard tilts.
 pub(crate) fn rollback_wealth() -> RestartWealth<10> {
-    RestartWealth::new(ROLLBACK_TILTS.map(|tilt| tilt < SMALLEST_UNMUTED))
+    RestartWealth::new(muted())
 }
 
 /// The level at which rollback wealth is read: above the highest it is read at the highest, because
@@ -24,6 +30,8 @@ pub(crate) fn rollback_level(phi: f64) -> usize {
 #[derive(Clone, Debug)]
 pub struct Process {
     rollback: RestartWealth<10>,
+    /// The same bets under the noise that stable shows, if anyone tells it.
+    noisy: Option<TemperedWealth<10>>,
     promote: Vec<PlainWealth<3>>,
     dispersion: Dispersion,
     phi: f64,
@@ -36,11 +44,34 @@ impl Process {
     pub fn new(tolerances: usize) -> Self {
         Self {
             rollback: rollback_wealth(),
+            noisy: None,
             promote: vec![PlainWealth::default(); tolerances],
             dispersion: Dispersion::default(),
             phi: 1.0,
             known_phi: 1.0,
         }
+    }
+
+    /// Like `new`, for slices whose noise is known before them ([`Process::fold_noisy`]).
+    pub(crate) fn with_noise(tolerances: usize) -> Self {
+        Self {
+            noisy: Some(TemperedWealth::new(muted())),
+            ..Self::new(tolerances)
+        }
+    }
+
+    /// Takes one slice in which the noise of single arms may inflate the variance by `inflation` (>= 1) over long times.
+    pub(crate) fn fold_noisy(
+        &mut self,
+        rollback: &[f64; 10],
+        promote: impl Fn(usize) -> [f64; 3],
+        sums: impl Into<Sums>,
+        inflation: f64,
+    ) {
+        if let Some(noisy) = &mut self.noisy {
+            noisy.fold(rollback, inflation);
+        }
+        self.fold(rollback, promote, sums);
     }
 
     /// Takes one slice: the log e-values of the rollback bets, those of the promotion bets per
@@ -71,7 +102,7 @@ impl Process {
 
     /// Takes one slice without betting on it: it only teaches the dispersion.
     pub fn fold_neutral(&mut self, sums: impl Into<Sums>) {
-        self.fold(&[0.0; 10], |_| [0.0; 3], sums);
+        self.fold_noisy(&[0.0; 10], |_| [0.0; 3], sums, 1.0);
     }
 
     /// Variance inflation, >= 1.
@@ -79,9 +110,12 @@ impl Process {
         self.phi.max(self.known_phi)
     }
 
-    /// Log wealth against "within the margin". Finite.
+    /// Log wealth against "within the margin". Finite. Both the spread measured between the arms and the noise known
+    /// from stable must leave it.
     pub fn log_e_rollback(&self) -> f64 {
-        self.rollback.log_e(rollback_level(self.phi()))
+        let measured = self.rollback.log_e(rollback_level(self.phi()));
+        let noisy = self.noisy.as_ref().map(TemperedWealth::log_e);
+        noisy.map_or(measured, |noisy| measured.min(noisy))
     }
 
     /// Log wealth against "worse than the tolerance with this index". Negative infinity if there is

@@ -58,6 +58,8 @@ pub struct Harm {
     pub guardrails: Vec<usize>,
     /// By the rule for gross failure: at least half of the canary's requests fail, and below a tenth of stable's.
     pub gross: bool,
+    /// Most of the canary's requests failed again and again within a minute.
+    pub flapping: bool,
 }
 
 /// The sidecars that serve the model.
@@ -90,6 +92,7 @@ impl Facts {
             harmful: assessment.harmful.as_ref().map(|harm| Harm {
                 guardrails: harm.blamed.clone(),
                 gross: harm.cause == HarmCause::GrossErrors,
+                flapping: harm.cause == HarmCause::Flapping,
             }),
             guardrails: judged.guardrails.clone(),
             log_e_rollback: assessment.log_e_rollback,

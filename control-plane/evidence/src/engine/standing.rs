@@ -94,12 +94,14 @@ fn harm(engine: &Engine, each: &[f64], average_harmful: bool) -> Option<Harm> {
             blamed,
         });
     }
-    engine.gross.is_tripped().then(|| {
-        let measures_errors = |index: &usize| engine.monitors[*index].measures_errors();
-        let blamed = (0..engine.monitors.len()).filter(measures_errors).collect();
-        Harm {
-            cause: HarmCause::GrossErrors,
-            blamed,
-        }
-    })
+    let cause = if engine.gross.is_tripped() {
+        HarmCause::GrossErrors
+    } else if engine.flapping.is_tripped() {
+        HarmCause::Flapping
+    } else {
+        return None;
+    };
+    let measures_errors = |index: &usize| engine.monitors[*index].measures_errors();
+    let blamed = (0..engine.monitors.len()).filter(measures_errors).collect();
+    Some(Harm { cause, blamed })
 }

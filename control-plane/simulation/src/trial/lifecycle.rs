@@ -135,6 +135,7 @@ impl Lifecycle {
         facts.harmful = of.harmful.as_ref().map(|harm| Harm {
             guardrails: harm.blamed.clone(),
             gross: harm.cause == HarmCause::GrossErrors,
+            flapping: harm.cause == HarmCause::Flapping,
         });
         facts.log_e_rollback = of.log_e_rollback;
         facts.log_threshold = of.log_threshold;

@@ -23,6 +23,10 @@ pub(super) fn of(rollout: &Rollout, facts: &Facts) -> String {
     if facts.harmful.as_ref().is_some_and(|harm| harm.gross) {
         proofs.push("at least half of the canary's requests fail and few of stable's".to_owned());
     }
+    if facts.harmful.as_ref().is_some_and(|harm| harm.flapping) {
+        let bursts = "most of the canary's requests fail again and again within a minute, and few of stable's";
+        proofs.push(bursts.to_owned());
+    }
     if proofs.is_empty() {
         return "proven worse than its margins".to_owned();
     }

@@ -87,6 +87,7 @@ fn harm_that_no_single_guardrail_proves_ends_it_too() {
     let gross = Harm {
         guardrails: vec![],
         gross: true,
+        flapping: false,
     };
     let facts = Facts {
         harmful: Some(gross),

@@ -93,6 +93,7 @@ fn a_harmful_canary_is_rolled_back_in_one_step_from_wherever_it_is() {
         facts.harmful = Some(Harm {
             guardrails: vec![1],
             gross: false,
+            flapping: false,
         });
         let events = world.see(&facts);
         assert_eq!(names(&events).last(), Some(&"rolled back"));
