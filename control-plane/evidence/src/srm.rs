@@ -5,11 +5,39 @@ use crate::logs::{expit, ln, log_mean_exp, logit};
 
 /// Log-odds by which the achieved share may differ from the asked one, in either direction.
 const TILTS: [f64; 7] = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0];
+const BETS: usize = 2 * TILTS.len();
 
 /// Likelihood ratios of "the share is not what was asked" over slices whose shares are known.
 #[derive(Clone, Debug, Default)]
 pub struct SampleRatio {
-    log: [f64; 2 * TILTS.len()],
+    log: [f64; BETS],
+    /// What bets pay at the share last asked: it changes seldom.
+    pay: Option<Pay>,
+}
+
+/// Per bet the log likelihood ratio of a unit of the canary, and of one of stable.
+#[derive(Clone, Copy, Debug)]
+struct Pay {
+    share: f64,
+    canary: [f64; BETS],
+    stable: [f64; BETS],
+}
+
+impl Pay {
+    fn at(share: f64) -> Self {
+        let (mut canary, mut stable) = ([0.0; BETS], [0.0; BETS]);
+        let tilts = TILTS.iter().flat_map(|tilt| [-tilt, *tilt]);
+        for (bet, tilt) in tilts.enumerate() {
+            let alternative = expit(logit(share) + tilt);
+            canary[bet] = ln(alternative / share);
+            stable[bet] = ln((1.0 - alternative) / (1.0 - share));
+        }
+        Self {
+            share,
+            canary,
+            stable,
+        }
+    }
 }
 
 impl SampleRatio {
@@ -19,11 +47,13 @@ impl SampleRatio {
         if !(share > 0.0 && share < 1.0) {
             return;
         }
-        let tilts = TILTS.iter().flat_map(|tilt| [-tilt, *tilt]);
-        for (log, tilt) in self.log.iter_mut().zip(tilts) {
-            let alternative = expit(logit(share) + tilt);
-            *log += canary as f64 * ln(alternative / share)
-                + stable as f64 * ln((1.0 - alternative) / (1.0 - share));
+        let pay = match self.pay {
+            Some(pay) if pay.share == share => pay,
+            _ => Pay::at(share),
+        };
+        self.pay = Some(pay);
+        for (bet, log) in self.log.iter_mut().enumerate() {
+            *log += canary as f64 * pay.canary[bet] + stable as f64 * pay.stable[bet];
         }
     }
 
