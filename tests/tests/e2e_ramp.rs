@@ -90,7 +90,7 @@ guardrails:
     };
     let choice = serinus_tests::eventually::eventually("a known rate", SECONDS_60, would_be);
     let choice = choice.await?;
-    // 300 requests/s, 150 victims in 5 s.
+    // 300 requests/s, 150 victims in 4 s.
     assert!(choice.requests_per_second < 330.0, "{choice:?}");
     assert!((0.09..=0.1).contains(&choice.first_share), "{choice:?}");
     client.apply(&plan).await?;

@@ -249,8 +249,8 @@ async fn an_automatic_ramp_begins_by_the_traffic_and_follows_the_evidence() -> R
         (choice.requests_per_second - 500.0).abs() < 1e-9,
         "{choice:?}"
     );
-    assert!(!choice.assumed && choice.first_share == 0.012, "{choice:?}");
-    assert_eq!(rollout.split["v2"], 0.012);
+    assert!(!choice.assumed && choice.first_share == 0.015, "{choice:?}");
+    assert_eq!(rollout.split["v2"], 0.015);
     world.run(3).await?;
     // The same plan again, at another rate, is the rollout that is active.
     world.rate = 900;
@@ -295,7 +295,7 @@ async fn an_automatic_ramp_of_unknown_traffic_is_cautious_and_a_dead_canary_has_
     world.run(60).await?;
     world.canary.error_rate = 1.0;
     let rollout = world.apply(AUTO).await?;
-    assert_eq!(rollout.split["v2"], 0.0012);
+    assert_eq!(rollout.split["v2"], 0.0015);
     assert!(world.run_until(30, ended).await?);
     let back = world.rollout()?;
     assert_eq!(back.state(), State::RolledBack);

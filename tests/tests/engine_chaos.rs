@@ -518,7 +518,7 @@ async fn all(seeds: RangeInclusive<u64>) -> Result<BTreeMap<&'static str, u64>> 
 
 #[tokio::test]
 async fn whatever_happens_nothing_is_lost_and_nothing_counted_twice() -> Result<()> {
-    let seen = all(seeds()?).await?;
+    let seen = Box::pin(all(seeds()?)).await?;
     println!("{seen:#?}");
     if std::env::var_os("SERINUS_CHAOS_SEEDS").is_some() {
         return Ok(());

@@ -69,3 +69,55 @@ impl Histories {
         self.0.retain(|_, history| !history.is_over(now_s));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cell(second: u64, counts: &[(&str, u64)]) -> v1::Cell {
+        let variant = |&(name, ok): &(&str, u64)| v1::VariantCell {
+            variant: name.into(),
+            ok,
+            ..v1::VariantCell::default()
+        };
+        v1::Cell {
+            second,
+            variants: counts.iter().map(variant).collect(),
+            ..v1::Cell::default()
+        }
+    }
+
+    fn requests(histories: &Histories, now_s: u64) -> Option<Vec<u64>> {
+        let frozen = histories.of("m")?.freeze(now_s)?;
+        Some(frozen.requests)
+    }
+
+    #[test]
+    fn only_what_stable_answered_is_known_of_it() {
+        let mut histories = Histories::default();
+        // Before the first rollout it has whatever name the sidecar's file gives it.
+        let first = cell(10, &[("stable", 5)]);
+        histories.absorb("m", None, &first, 11).unwrap();
+        // A sidecar that has not heard of a promotion, and one that has.
+        let behind = cell(11, &[("v1", 7)]);
+        let both = cell(12, &[("v1", 2), ("v2", 8)]);
+        for of in [behind, both] {
+            histories.absorb("m", Some("v2"), &of, 13).unwrap();
+        }
+        assert_eq!(requests(&histories, 14), Some(vec![5, 0, 8]));
+        histories.begin_anew("m");
+        assert_eq!(requests(&histories, 14), None);
+        histories.forget(5_000);
+        assert!(histories.of("m").is_none());
+    }
+
+    #[test]
+    fn counts_that_cannot_be_true_add_nothing() {
+        let mut histories = Histories::default();
+        let good = cell(10, &[("v1", 5)]);
+        histories.absorb("m", Some("v1"), &good, 11).unwrap();
+        let bad = cell(10, &[("v1", 5), ("v2", u64::MAX)]);
+        assert!(histories.absorb("m", Some("v1"), &bad, 11).is_err());
+        assert_eq!(requests(&histories, 12), Some(vec![5]));
+    }
+}

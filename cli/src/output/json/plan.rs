@@ -59,7 +59,7 @@ mod tests {
             asked
         );
         let ramp = ramp(&chosen).unwrap();
-        assert_eq!(ramp["first_share"], 0.006);
+        assert_eq!(ramp["first_share"], 0.0075);
         assert_eq!(ramp["steps"][1]["tolerance"], 5.0);
         assert_eq!(super::ramp(&asked), None);
     }

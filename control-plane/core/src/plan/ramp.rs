@@ -15,13 +15,13 @@ const BETWEEN: [u32; 3] = [100_000, 250_000, 500_000];
 pub(super) const LARGEST_FIRST: f64 = 0.1;
 /// Nor with less, in millionths: of too few users none may come at all.
 const SMALLEST_FIRST: u32 = 100;
-/// A canary that always fails is proven so by three or four slices, since no slice alone can say everything; within
-/// another one every sidecar has heard of it.
-const REACTION_SLICES: f64 = 5.0;
+/// A canary that always fails is proven so by three slices, sometimes four, since no slice alone can say everything;
+/// reports and pushes take a fraction of another one.
+const REACTION_SLICES: f64 = 4.0;
 /// Requests of a slice at the least, and its seconds.
 const SLICE_REQUESTS: f64 = crate::ledger::cells::SLICE_REQUESTS as f64;
 /// Where nothing is known of the traffic, requests per second.
-const ASSUMED_RATE: f64 = 600.0;
+const ASSUMED_RATE: f64 = 750.0;
 /// Fewer failed requests prove nothing.
 pub(super) const FEWEST_VICTIMS: u64 = 5;
 

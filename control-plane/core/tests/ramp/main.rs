@@ -26,8 +26,8 @@ fn dead(lines: &str, rate: f64) -> (u64, u64) {
         let mut world = World::new(lines, rate, (0.005, 1.0), seed);
         let share = world.share();
         let seconds = world.until(200, is_back).expect("rolled back");
-        // Until the last sidecar has heard of it.
-        let late = world.random.poisson(rate * share);
+        // Reports and pushes take a fraction of a second.
+        let late = world.random.poisson(0.2 * rate * share);
         (world.victims + late, seconds)
     };
     let (victims, seconds) = (0..15).map(run).unzip();

@@ -65,8 +65,8 @@ pub(crate) struct World {
 impl World {
     /// A rollout of a plan whose stable variant was watched for a minute.
     pub(crate) fn new(lines: &str, rate: f64, errors: (f64, f64), seed: u64) -> Self {
-        let plan = plan::parse(&format!("{HEAD}{lines}\n")).unwrap();
-        let plan = plan::complete(plan, None).unwrap();
+        let plan = plan::parse(&format!("{HEAD}{lines}\n")).expect("a plan");
+        let plan = plan::complete(plan, None).expect("a whole plan");
         let mut random = Random(seed);
         let requests: Vec<u64> = (0..60).map(|_| random.poisson(rate)).collect();
         let failed = |&n: &u64| (n as f64 * errors.0).round() as u64;
@@ -78,7 +78,7 @@ impl World {
         let plan = plan::choose_ramp(plan, Some(rate));
         let settings = history::begin_with(plan::evidence_settings(&plan), Some(&known));
         let events = rollout::stamp(rollout::create(&plan), &stamp(1, START_MS));
-        let mut rollout = Rollout::from_created(&events[0]).unwrap();
+        let mut rollout = Rollout::from_created(&events[0]).expect("created");
         for event in &events[1..] {
             rollout::apply(&mut rollout, event);
         }
@@ -86,7 +86,7 @@ impl World {
             random,
             rate,
             errors,
-            engine: Engine::new(settings).unwrap(),
+            engine: Engine::new(settings).expect("settings"),
             now_ms: START_MS,
             rollout,
             slice: RequestSlice::default(),
@@ -157,7 +157,7 @@ impl World {
         for event in &events {
             rollout::apply(&mut self.rollout, event);
         }
-        rollout::invariants::check(&before, &events, &self.rollout).unwrap();
+        rollout::invariants::check(&before, &events, &self.rollout).expect("no invariant breaks");
         let share = self.share();
         if let Some(raise) = self.raises.last_mut().filter(|raise| raise.0 == 0.0) {
             raise.0 = share;
@@ -237,7 +237,7 @@ fn row((index, one): (usize, &GuardrailAssessment)) -> v1::GuardrailEvidence {
         Verdict::NoEvidence => v1::Verdict::NoEvidence,
     };
     v1::GuardrailEvidence {
-        index: u32::try_from(index).unwrap(),
+        index: u32::try_from(index).expect("few guardrails"),
         verdict: verdict.into(),
         on_breach: v1::guardrail::Action::Rollback.into(),
         required: true,

@@ -17,20 +17,20 @@ fn chosen(lines: &str, rate: Option<f64>) -> Plan {
 #[test]
 fn the_first_share_follows_from_the_traffic() {
     let first = |lines: &str, rate| shares(&chosen(lines, rate))[0];
-    // 30 victims in five slices: of a second, or of as long as 20 requests take.
+    // 30 victims in four slices: of a second, or of as long as 20 requests take.
     for (rate, share) in [
         (0.01, 0.1),
         (5.0, 0.1),
         (60.0, 0.1),
-        (100.0, 0.06),
-        (400.0, 0.015),
-        (1_000.0, 0.006),
-        (7_000.0, 0.00085),
+        (100.0, 0.075),
+        (400.0, 0.018),
+        (1_000.0, 0.0075),
+        (7_000.0, 0.001),
         (1e9, 0.0001),
     ] {
         assert_eq!(first("ramp: auto", Some(rate)), share, "{rate}");
     }
-    assert_eq!(first("ramp: {victims: 300}", Some(1_000.0)), 0.06);
+    assert_eq!(first("ramp: {victims: 300}", Some(1_000.0)), 0.075);
     assert_eq!(first("ramp: {max_share: 0.05}", Some(5.0)), 0.05);
 }
 
@@ -50,7 +50,7 @@ fn steps_follow_the_rule_of_tolerances() {
         "ramp: {approval: {timeout: 1h, then: rollback}}\nwarmup: {duration: 10s}",
         Some(1_000.0),
     );
-    assert_eq!(shares(&plan), [0.006, 0.1, 0.25, 0.5, 1.0]);
+    assert_eq!(shares(&plan), [0.0075, 0.1, 0.25, 0.5, 1.0]);
     let tolerances: Vec<f64> = (0..5).map(|step| view::kappa(&plan, step)).collect();
     assert_eq!(tolerances, [10.0, 5.0, 2.0, 1.0, 1.0]);
     let approvals = plan.steps.iter().map(|step| step.approval.is_some());
@@ -60,13 +60,13 @@ fn steps_follow_the_rule_of_tolerances() {
     );
     // Nobody meets the canary in the warm-up who would not in the first step.
     let (_, share) = view::warmup(&plan).unwrap();
-    assert_eq!(share.fraction(), 0.006);
+    assert_eq!(share.fraction(), 0.0075);
     let choice = plan.ramp.unwrap().choice.unwrap();
     let expected = RampChoice {
         requests_per_second: 1_000.0,
         assumed: false,
-        reaction_seconds: 5.0,
-        first_share: 0.006,
+        reaction_seconds: 4.0,
+        first_share: 0.0075,
     };
     assert_eq!(choice, expected);
 }
@@ -98,7 +98,7 @@ fn what_was_chosen_is_no_part_of_what_was_asked_for() {
     let text = to_yaml(&here);
     assert_eq!(parse(&text), Ok(asked), "{text}");
     assert!(
-        text.contains("#   - {split: {v1: 0.975, v2: 0.025}"),
+        text.contains("#   - {split: {v1: 0.969, v2: 0.031}"),
         "{text}"
     );
     let steps = completed("steps: [{split: {v2: 0.1, v1: 0.9}}]");
@@ -114,7 +114,7 @@ fn buckets_by_division_come_in_coarse_pieces() {
     };
     assert_eq!(
         of(1_000, "bake: {holdback: 0}"),
-        [0.006, 0.1, 0.25, 0.5, 1.0]
+        [0.007, 0.1, 0.25, 0.5, 1.0]
     );
     assert_eq!(of(10, "bake: {holdback: 0}"), [0.1, 0.2, 0.5, 1.0]);
     assert_eq!(of(5, "bake: {holdback: 0.2}"), [0.2, 0.4, 1.0]);
@@ -192,7 +192,7 @@ fn the_outlook_says_what_it_would_do() {
     let plan = parse(&with("ramp: {approval: {timeout: 1h}}")).unwrap();
     let lines = ramp_outlook(&plan).unwrap().join("\n");
     for part in [
-        "10% at 20 requests/s, 3% at 200 requests/s, 0.3% at 2000 requests/s, 0.03% at 20000 requests/s",
+        "10% at 20 requests/s, 3.7% at 200 requests/s, 0.37% at 2000 requests/s, 0.037% at 20000 requests/s",
         "1% where the traffic is not known",
         "then 10% (tolerance 5), 25% (tolerance 2), 50% (tolerance 1), 100%;",
         "not before 7s",

@@ -67,7 +67,7 @@ fn the_table_of_first_shares_is_true() {
     assert_eq!((rates.len(), shares.len()), (6, 6));
     for (rate, share) in rates.iter().zip(&shares) {
         let plan = choose_ramp(super::completed("ramp: auto"), rate.parse().ok());
-        let percent = view::asked(&plan, 0).fraction() * 100.0;
+        let percent = f64::from(view::asked(&plan, 0).get()) / 1e4;
         assert_eq!(*share, format!("{percent} %"), "{rate}");
     }
 }
