@@ -111,7 +111,7 @@ impl Study {
     /// Settings that the engine refuses.
     pub fn replica(&self, case: usize, replica: usize, run: u64) -> Result<Outcome, SetupError> {
         let spec = &self.cases[case].spec;
-        let seed = seed("simulate", replica, run.wrapping_add(case as u64));
+        let seed = seed(&format!("case {case}"), replica, run);
         Ok(Trial::new(&self.setup, spec, self.options, seed)?.run())
     }
 }

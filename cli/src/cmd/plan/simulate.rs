@@ -69,7 +69,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
     users: Option<u32>,
     /// Rollouts per row
-    #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "NUMBER", default_value_t = 80, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     replicas: u32,
     /// How long each rollout is followed [default: twice the expected time to full share, at least 30m, at most 1h at
     /// 20 requests/s and more]

@@ -6,6 +6,9 @@ use crate::trial::{End, Outcome};
 use serinus_proto::v1::Cause;
 use std::collections::BTreeMap;
 
+/// What the contract's names of causes begin with.
+const PREFIX: &str = "CAUSE_";
+
 /// Counts and times over the replicas of one case.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
@@ -16,6 +19,7 @@ pub struct Tally {
     promoted_s: Vec<f64>,
     served: Vec<f64>,
     causes: BTreeMap<&'static str, u64>,
+    blamed: BTreeMap<usize, u64>,
 }
 
 impl Tally {
@@ -30,11 +34,14 @@ impl Tally {
     fn add(&mut self, outcome: &Outcome) {
         self.replicas += 1;
         match &outcome.end {
-            End::RolledBack { cause, .. } => {
+            End::RolledBack { cause, guardrails } => {
                 self.rolled_back += 1;
                 self.rollback_s.push(outcome.at_s);
                 self.served.push(outcome.canary.n as f64);
                 self.count(*cause);
+                for guardrail in guardrails {
+                    *self.blamed.entry(*guardrail).or_default() += 1;
+                }
             }
             End::Promoted => {
                 self.promoted += 1;
@@ -48,7 +55,7 @@ impl Tally {
     fn count(&mut self, cause: Cause) {
         *self
             .causes
-            .entry(cause.as_str_name().trim_start_matches("CAUSE_"))
+            .entry(cause.as_str_name().trim_start_matches(PREFIX))
             .or_default() += 1;
     }
 
@@ -116,5 +123,17 @@ impl Tally {
     #[must_use]
     pub fn causes(&self) -> &BTreeMap<&'static str, u64> {
         &self.causes
+    }
+
+    /// The most frequent of these causes; for a guardrail with the position of the one blamed most.
+    #[must_use]
+    pub fn main_cause(&self) -> Option<(&'static str, Option<usize>)> {
+        let (cause, _) = self.causes.iter().max_by_key(|(_, count)| **count)?;
+        let guardrail = self.blamed.iter().max_by_key(|(_, count)| **count);
+        let is_guardrail = *cause == Cause::Guardrail.as_str_name().trim_start_matches(PREFIX);
+        Some((
+            cause,
+            guardrail.map(|(index, _)| *index).filter(|_| is_guardrail),
+        ))
     }
 }

@@ -6,16 +6,17 @@ use crate::view::number;
 use serinus_core::plan::view;
 use serinus_simulation::{Canary, Interval, Tally, Traffic};
 
-const HEAD: [&str; 9] = [
+const HEAD: [&str; 10] = [
     "CANARY",
     "MARGINS",
     "ROLLED BACK",
     "PROMOTED",
     "OPEN",
-    "ROLLED BACK AFTER",
+    "BY",
+    "AFTER",
     "SERVED",
     "HARMED",
-    "FULL SHARE AFTER",
+    "FULL AFTER",
 ];
 
 pub(super) fn text(results: &Results) -> String {
@@ -89,9 +90,10 @@ fn row(results: &Results, index: usize) -> Vec<String> {
     vec![
         words::canary(results.study.plan(), case),
         words::margins(case),
-        probability(tally.rollback()),
-        probability(tally.promotion()),
+        probability(tally.rollback(), tally.replicas()),
+        probability(tally.promotion(), tally.replicas()),
         number::percent(tally.open(), 0),
+        cause(results, tally),
         time(tally.rollback_s()),
         count(served),
         count(served.map(|served| served * case.harmed)),
@@ -99,11 +101,21 @@ fn row(results: &Results, index: usize) -> Vec<String> {
     ]
 }
 
-/// `3.0% [0.6, 8.5]`.
-fn probability((share, interval): (f64, Interval)) -> String {
+/// What stopped most of those that were stopped: `accuracy`, `BUDGET`.
+fn cause(results: &Results, tally: &Tally) -> String {
+    match tally.main_cause() {
+        Some((_, Some(guardrail))) => words::guardrail(results.study.plan(), guardrail),
+        Some((cause, None)) => cause.to_owned(),
+        None => number::NONE.to_owned(),
+    }
+}
+
+/// `3% [1, 9]`, with a decimal where there are enough replicas for it.
+fn probability((share, interval): (f64, Interval), replicas: u64) -> String {
+    let decimals = usize::from(replicas > 200);
     format!(
-        "{} [{:.1}, {:.1}]",
-        number::percent(share, 1),
+        "{} [{:.decimals$}, {:.decimals$}]",
+        number::percent(share, decimals),
         interval.lower * 100.0,
         interval.upper * 100.0
     )
@@ -111,11 +123,16 @@ fn probability((share, interval): (f64, Interval)) -> String {
 
 fn notes(results: &Results) -> Vec<String> {
     let mut notes = vec![format!(
-        "Brackets are the 95% Monte Carlo intervals (Clopper-Pearson), seed {}. Medians: of the rollouts that ended so. \
-             SERVED: requests\nthat met the canary until its rollback; HARMED: those that stable would have served better. \
-             OPEN: neither by the end.",
-        results.seed
+        "Brackets: 95% Monte Carlo intervals (Clopper-Pearson), seed {}. BY, AFTER, SERVED and HARMED are about rollbacks, medians:\n\
+         requests that met the canary until then, and those that stable would have served better. OPEN: neither by the end.\n\
+         A promotion at the margin or beyond is a wrong one; the plan allows {} per required guardrail.",
+        results.seed,
+        number::percent(
+            results.study.plan().confidence.map_or(0.05, |of| of.beta),
+            1
+        ),
     )];
+    notes.extend(watched(results));
     notes.extend(false_rollbacks(results));
     notes.push(expectation(results));
     notes.extend(
@@ -126,6 +143,21 @@ fn notes(results: &Results) -> Vec<String> {
             .map(|why| format!("Left out: {why}.")),
     );
     notes
+}
+
+/// Guardrails that promotion does not wait for.
+fn watched(results: &Results) -> Option<String> {
+    let plan = results.study.plan();
+    let names: Vec<String> = (0..plan.guardrails.len())
+        .filter(|&index| plan.guardrails[index].required == Some(false))
+        .map(|index| words::guardrail(plan, index))
+        .collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "Not required, so a promotion says nothing about it: {}.",
+            names.join(", ")
+        )
+    })
 }
 
 /// What the plan does to a canary that is as good as stable.

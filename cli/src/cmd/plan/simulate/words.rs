@@ -43,12 +43,17 @@ pub(super) fn canary(plan: &v1::Plan, case: &Case) -> String {
 /// `-1.0pp`, `x1.10`.
 pub(super) fn shift(shift: Shift) -> String {
     match shift {
-        Shift::Rate(rate) => {
-            let decimals = number::decimals_for(rate).max(2);
-            format!("{}pp", number::points(rate, decimals))
-        }
+        Shift::Rate(rate) => format!("{}pp", trimmed(number::points(rate, 4))),
         Shift::Latency(factor) => format!("x{factor:.2}"),
     }
+}
+
+/// Without the zeros that say nothing: `-1` for `-1.0000`.
+fn trimmed(number: String) -> String {
+    number
+        .trim_end_matches('0')
+        .trim_end_matches('.')
+        .to_owned()
 }
 
 /// How many margins that is: `1.5x`; empty where there are none.
@@ -79,10 +84,8 @@ pub(super) fn proof(plan: &v1::Plan, proof: &Proof) -> String {
         .and_then(|guardrail| guardrail.metric.as_ref());
     let points = |margin: f64| {
         let margin = margin * proof.tolerance;
-        format!(
-            "a margin of {}pp in {name}",
-            number::points(margin, number::decimals_for(margin)).trim_start_matches('+')
-        )
+        let points = trimmed(number::points(margin, 4));
+        format!("a margin of {}pp in {name}", points.trim_start_matches('+'))
     };
     match metric {
         Some(Metric::ErrorRate(of)) => points(of.margin),
