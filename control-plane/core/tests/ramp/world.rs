@@ -183,6 +183,7 @@ impl World {
             harmful: assessment.harmful.as_ref().map(|harm| Harm {
                 guardrails: harm.blamed.clone(),
                 gross: harm.cause == HarmCause::GrossErrors,
+                flapping: harm.cause == HarmCause::Flapping,
             }),
             log_e_rollback: assessment.log_e_rollback,
             log_threshold: assessment.log_threshold,
