@@ -158,3 +158,103 @@ async fn trouble_and_commands_are_made_again() -> Result<()> {
     check(&world)?;
     Ok(())
 }
+
+fn gets_another_share(rollout: &v1::Rollout) -> bool {
+    let ratio = rollout.decision.as_ref().and_then(|of| of.sample_ratio);
+    ratio.is_some_and(|ratio| ratio.mismatch)
+}
+
+/// Decisions in the log that say that the comparison is not trusted.
+fn alarms(world: &World) -> Result<Vec<String>> {
+    let events = recording(world)?.events;
+    let made = events
+        .into_iter()
+        .filter_map(|entry| match entry.event?.kind {
+            Some(v1::event::Kind::DecisionMade(made)) => made.decision,
+            _ => None,
+        });
+    let alarms = made.filter(|of| of.sample_ratio.is_some_and(|ratio| ratio.mismatch));
+    Ok(alarms.map(|of| of.sentence).collect())
+}
+
+/// A canary that is as good as stable and gets too many users is not promoted. That it
+/// fails is told all the same.
+async fn a_wrong_split(plan: &str, users: u64) -> Result<()> {
+    let mut world = World::new(Disk::default(), "digits", 3, 5).await?;
+    world.rate = 300;
+    world.trouble = Trouble {
+        labelled: 1.0,
+        users,
+        skew: 1.6,
+        ..Trouble::default()
+    };
+    world.apply(plan).await?;
+    ensure!(
+        world.run_until(60, gets_another_share).await?,
+        "{:#?}",
+        world.rollout()?
+    );
+    world.crash().await?;
+    world.run(90).await?;
+    let rollout = world.rollout()?;
+    ensure!(gets_another_share(&rollout), "{rollout:#?}");
+    ensure!(!ended(&rollout) && rollout.step == 0, "{rollout:#?}");
+    let sentence = &rollout.decision.as_ref().context("no decision")?.sentence;
+    ensure!(
+        sentence.starts_with("WAIT: the canary was asked 10.00% of the traffic and got 1"),
+        "{sentence}"
+    );
+    ensure!(
+        sentence.contains("the comparison is not trusted"),
+        "{sentence}"
+    );
+    let alarms = alarms(&world)?;
+    ensure!(alarms.len() == 1, "{alarms:#?}");
+    world.canary.error_rate = 1.0;
+    ensure!(world.run_until(60, ended).await?, "rollback stays allowed");
+    ensure!(world.rollout()?.cause() == v1::Cause::Guardrail);
+    check(&world)?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn users_that_are_split_otherwise_than_asked_stop_the_ramp() -> Result<()> {
+    a_wrong_split(PLAN, 3_000).await
+}
+
+#[tokio::test]
+async fn requests_that_are_split_otherwise_than_asked_stop_the_ramp() -> Result<()> {
+    let plan = format!("bucketing: {{key: none}}{PLAN}");
+    a_wrong_split(&plan, 0).await
+}
+
+/// Users who are all alike and are split as asked: nothing is suspected, at any time, with a few users as with many.
+#[tokio::test]
+async fn a_healthy_split_of_users_is_never_suspected() -> Result<()> {
+    for (seed, users) in [(6, 40), (7, 3_000), (8, 100_000)] {
+        let mut world = world(seed).await?;
+        world.trouble.users = users;
+        let mut differ: u64 = 0;
+        for second in 0..200 {
+            world.run(1).await?;
+            let rollout = world.rollout()?;
+            ensure!(!gets_another_share(&rollout), "{users} users: {rollout:#?}");
+            let decision = rollout.decision.clone().unwrap_or_default();
+            ensure!(decision.phi_users.unwrap_or(1.0) < 2.0, "{decision:#?}");
+            differ += u64::from(decision.phi_users.is_some());
+            if second % 7 == 6 {
+                world.crash().await?;
+            }
+            if ended(&rollout) {
+                break;
+            }
+        }
+        ensure!(world.rollout()?.state() == State::Promoted);
+        ensure!(differ < 60, "users differ for {differ} s");
+        let recording = recording(&world)?;
+        let clusters = recording.slices.iter().filter(|of| !of.clusters.is_empty());
+        ensure!(clusters.count() >= 2, "clusters were fed");
+        check(&world)?;
+    }
+    Ok(())
+}

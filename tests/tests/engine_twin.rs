@@ -92,7 +92,11 @@ fn shown(world: &World) -> Result<impl std::fmt::Debug + PartialEq + use<>> {
         (rollout.step_entered, rollout.updated),
         traffic,
         (decision.kind(), sentence, decision.slices),
-        decision.guardrails,
+        (
+            decision.guardrails,
+            decision.sample_ratio,
+            decision.phi_users,
+        ),
         decision.breakers.map(|breakers| breakers.bad_cells),
         world.statuses.clone(),
     ))
@@ -136,6 +140,7 @@ async fn twins(seed: u64) -> Result<v1::State> {
     let mut next = Script {
         canary: steady.canary,
         trouble: Trouble {
+            users: 3_000,
             labelled: 1.0,
             ..Trouble::default()
         },
