@@ -11,6 +11,7 @@ use serinus_tests::world::{Behaviour, Trouble, World};
 
 const PLAN: &str = r#"
 model: digits
+bucketing: {salt: twin}
 stable: {name: v1, endpoints: ["http://127.0.0.1:1"]}
 canary: {name: v2, endpoints: ["http://127.0.0.1:2"]}
 warmup: {duration: 3s, share: 0.1}

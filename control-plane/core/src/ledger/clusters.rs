@@ -102,8 +102,12 @@ impl Clusters {
             .collect()
     }
 
-    /// Follows a slice that was folded, live or from disk.
+    /// Follows a slice that was folded, live or from disk. The first totals wait for their interval too: a few requests
+    /// tell nothing of users.
     pub fn folded(&mut self, slice: &stored::Slice) {
+        if self.folded_ms == 0 {
+            self.folded_ms = slice.folded_ms;
+        }
         for totals in &slice.clusters {
             self.folded_ms = self.folded_ms.max(slice.folded_ms);
             self.folded.insert(totals.epoch, totals.clone());

@@ -214,7 +214,7 @@ fn a_split_that_is_not_the_one_asked_is_told_once_and_stops_the_ramp() {
         "WAIT: the canary was asked 25.00% of the traffic and got 31.00%: the comparison is not trusted; then 50%"
     );
     assert!(!is_settled(&world.rollout, world.now_ms, &facts));
-    assert_eq!(names(&world.see(&facts)), ["DecisionMade"]);
+    assert_eq!(names(&world.see(&facts)), ["decision made"]);
     assert!(world.rollout.mismatched);
     assert!(is_settled(&world.rollout, world.now_ms, &facts));
     world.wait(SECOND);
@@ -240,7 +240,7 @@ fn a_wait_that_says_nothing_else_new_tells_when_the_split_is_right_again() {
     world.see(&facts);
     assert!(world.rollout.mismatched);
     facts.sample_ratio = other_share(false);
-    assert_eq!(names(&world.see(&facts)), ["DecisionMade"]);
+    assert_eq!(names(&world.see(&facts)), ["decision made"]);
     assert!(!world.rollout.mismatched);
     assert_eq!(world.replayed(), world.rollout);
 }
