@@ -180,8 +180,11 @@ impl Engine {
             if std::mem::take(&mut run.dirty) {
                 self.stage.batch.pending.push((id.clone(), run.pending()));
             }
+            self.stage.batch.pending.extend(run.unsaved_sources());
         }
         for (id, finished) in &mut self.book.finished {
+            let ended = std::mem::take(&mut finished.ended_records);
+            self.stage.batch.drop_pending.extend(ended);
             self.stage
                 .batch
                 .pending

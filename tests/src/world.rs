@@ -2,6 +2,7 @@
 //! same run.
 
 pub mod fragile;
+mod keys;
 pub mod oracle;
 mod sidecar;
 mod traffic;
@@ -417,6 +418,7 @@ impl World {
             .clone()
             .filter(|held| !held.rollout.is_empty() && !held.rolled_back);
         let mut cells = Vec::new();
+        let mut keys = Vec::new();
         if let Some(assignment) = active {
             let pass = Second {
                 assignment: &assignment,
@@ -431,6 +433,7 @@ impl World {
             let [stable, canary] = counts;
             self.sent = (self.sent.0 + stable.assigned, self.sent.1 + canary.assigned);
             cells.push(cell);
+            keys = of.keys.report(&assignment, second);
         } else if n > 0 {
             let held = held.as_deref();
             let idle = traffic::idle(&mut self.idle, &self.model, held, second, self.stable, n);
@@ -443,7 +446,7 @@ impl World {
             seq: of.seq,
             finished_before: second + 1,
             cells,
-            keys: Vec::new(),
+            keys,
         }
     }
 }

@@ -158,3 +158,121 @@ async fn trouble_and_commands_are_made_again() -> Result<()> {
     check(&world)?;
     Ok(())
 }
+
+/// With a salt, without which the split would follow from the rollout's random id.
+fn keyed(plan: &str) -> String {
+    format!("bucketing: {{salt: fixed}}{plan}")
+}
+
+/// In which steps last long enough for two reports of keys.
+fn slow() -> String {
+    PLAN.replace("min_duration: 3s", "min_duration: 30s")
+}
+
+fn gets_another_share(rollout: &v1::Rollout) -> bool {
+    let ratio = rollout.decision.as_ref().and_then(|of| of.sample_ratio);
+    ratio.is_some_and(|ratio| ratio.mismatch)
+}
+
+/// Decisions in the log that say that the comparison is not trusted.
+fn alarms(world: &World) -> Result<Vec<String>> {
+    let events = recording(world)?.events;
+    let made = events
+        .into_iter()
+        .filter_map(|entry| match entry.event?.kind {
+            Some(v1::event::Kind::DecisionMade(made)) => made.decision,
+            _ => None,
+        });
+    let alarms = made.filter(|of| of.sample_ratio.is_some_and(|ratio| ratio.mismatch));
+    Ok(alarms.map(|of| of.sentence).collect())
+}
+
+/// A canary that is as good as stable and gets too many users is not promoted. That it
+/// fails is told all the same.
+async fn a_wrong_split(plan: &str, users: u64) -> Result<()> {
+    let mut world = World::new(Disk::default(), "digits", 3, 5).await?;
+    world.rate = 300;
+    world.trouble = Trouble {
+        labelled: 1.0,
+        users,
+        skew: 1.6,
+        ..Trouble::default()
+    };
+    world.apply(plan).await?;
+    ensure!(
+        world.run_until(60, gets_another_share).await?,
+        "{:#?}",
+        world.rollout()?
+    );
+    world.crash().await?;
+    world.run(90).await?;
+    let rollout = world.rollout()?;
+    ensure!(gets_another_share(&rollout), "{rollout:#?}");
+    ensure!(!ended(&rollout) && rollout.step == 0, "{rollout:#?}");
+    let sentence = &rollout.decision.as_ref().context("no decision")?.sentence;
+    ensure!(
+        sentence.starts_with("WAIT: the canary was asked "),
+        "{sentence}"
+    );
+    ensure!(
+        sentence.contains(": the comparison is not trusted"),
+        "{sentence}"
+    );
+    // Not at every look; while the evidence is at its threshold it may come and go.
+    let alarms = alarms(&world)?;
+    ensure!((1..=3).contains(&alarms.len()), "{alarms:#?}");
+    world.canary.error_rate = 1.0;
+    ensure!(world.run_until(60, ended).await?, "rollback stays allowed");
+    ensure!(world.rollout()?.cause() == v1::Cause::Guardrail);
+    check(&world)?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn users_that_are_split_otherwise_than_asked_stop_the_ramp() -> Result<()> {
+    a_wrong_split(&keyed(&slow()), 3_000).await
+}
+
+#[tokio::test]
+async fn requests_that_are_split_otherwise_than_asked_stop_the_ramp() -> Result<()> {
+    let plan = format!("bucketing: {{key: none}}{}", slow());
+    a_wrong_split(&plan, 0).await
+}
+
+/// Users who are all alike and are split as asked: nothing is suspected, at any time, with a few users as with many.
+#[tokio::test]
+async fn a_healthy_split_of_users_is_never_suspected() -> Result<()> {
+    let (mut sum, mut looks) = (0.0, 0.0);
+    for (seed, users) in [(6, 40), (7, 3_000), (8, 100_000)] {
+        let mut world = World::new(Disk::default(), "digits", 3, seed).await?;
+        world.rate = 300;
+        world.trouble = Trouble {
+            labelled: 1.0,
+            users,
+            ..Trouble::default()
+        };
+        world.apply(&keyed(PLAN)).await?;
+        for second in 0..200 {
+            world.run(1).await?;
+            let rollout = world.rollout()?;
+            ensure!(!gets_another_share(&rollout), "{users} users: {rollout:#?}");
+            let decision = rollout.decision.clone().unwrap_or_default();
+            sum += decision.phi_users.unwrap_or(1.0);
+            looks += 1.0;
+            if second % 7 == 6 {
+                world.crash().await?;
+            }
+            if ended(&rollout) {
+                break;
+            }
+        }
+        ensure!(world.rollout()?.state() == State::Promoted);
+        let recording = recording(&world)?;
+        let clusters = recording.slices.iter().filter(|of| !of.clusters.is_empty());
+        ensure!(clusters.count() >= 2, "clusters were fed");
+        check(&world)?;
+    }
+    // By chance alone it is above 1 at about one look in ten.
+    ensure!(sum / looks < 1.2, "phi of users {}", sum / looks);
+    Ok(())
+}

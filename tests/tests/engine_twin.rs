@@ -11,6 +11,7 @@ use serinus_tests::world::{Behaviour, Trouble, World};
 
 const PLAN: &str = r#"
 model: digits
+bucketing: {salt: twin}
 stable: {name: v1, endpoints: ["http://127.0.0.1:1"]}
 canary: {name: v2, endpoints: ["http://127.0.0.1:2"]}
 warmup: {duration: 3s, share: 0.1}
@@ -92,7 +93,11 @@ fn shown(world: &World) -> Result<impl std::fmt::Debug + PartialEq + use<>> {
         (rollout.step_entered, rollout.updated),
         traffic,
         (decision.kind(), sentence, decision.slices),
-        decision.guardrails,
+        (
+            decision.guardrails,
+            decision.sample_ratio,
+            decision.phi_users,
+        ),
         decision.breakers.map(|breakers| breakers.bad_cells),
         world.statuses.clone(),
     ))
@@ -136,6 +141,7 @@ async fn twins(seed: u64) -> Result<v1::State> {
     let mut next = Script {
         canary: steady.canary,
         trouble: Trouble {
+            users: 3_000,
             labelled: 1.0,
             ..Trouble::default()
         },

@@ -50,7 +50,8 @@ pub fn change_line(rollout: &v1::Rollout) -> String {
         .unwrap_or_default();
     let mut parts = vec![time, rollout.model.clone(), header::stage(rollout)];
     if !super::is_terminal(rollout.state()) {
-        parts.push(header::shares(rollout));
+        let mark = header::is_mismatched(rollout).then_some(header::NOT_TRUSTED);
+        parts.push(header::shares(rollout) + mark.unwrap_or_default());
     }
     if let Some(decision) = &rollout.decision {
         let verdicts: Vec<String> = decision.guardrails.iter().map(verdict).collect();
@@ -69,6 +70,18 @@ fn verdict(evidence: &v1::GuardrailEvidence) -> String {
 mod tests {
     use super::*;
     use crate::view::fixture;
+
+    #[test]
+    fn a_split_that_is_not_the_one_asked_is_marked() {
+        let mut rollout = fixture::rollout();
+        let decision = rollout.decision.as_mut().unwrap();
+        decision.sample_ratio = Some(v1::SampleRatio {
+            mismatch: true,
+            ..v1::SampleRatio::default()
+        });
+        let line = change_line(&rollout);
+        assert!(line.contains("24.91% got  MISMATCH  error rate"), "{line}");
+    }
 
     #[test]
     fn one_line_tells_it_all() {

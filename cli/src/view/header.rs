@@ -16,11 +16,24 @@ pub(super) fn title(rollout: &v1::Rollout, now_ms: u64) -> Line {
     line.push(&stage(rollout), stage_paint(rollout.state()));
     if !is_terminal(rollout.state()) {
         line.push(&format!("   {}", shares(rollout)), Paint::Plain);
+        if is_mismatched(rollout) {
+            line.push(NOT_TRUSTED, Paint::Red);
+        }
     }
     if let Some(age) = age(rollout, now_ms) {
         line.push(&format!("   {age}"), Paint::Plain);
     }
     line
+}
+
+/// Beside a share that the canary does not get.
+pub(crate) const NOT_TRUSTED: &str = "  MISMATCH";
+
+/// Whether the canary does not get the share that is asked, beyond chance.
+pub(crate) fn is_mismatched(rollout: &v1::Rollout) -> bool {
+    let decision = rollout.decision.as_ref();
+    let ratio = decision.and_then(|decision| decision.sample_ratio);
+    ratio.is_some_and(|ratio| ratio.mismatch)
 }
 
 /// `v1 -> v2`.

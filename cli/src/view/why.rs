@@ -215,8 +215,37 @@ fn combined(decision: &v1::Decision) -> Vec<Line> {
             number::whole(decision.extra_errors_budget)
         )));
     }
+    lines.extend(decision.sample_ratio.as_ref().map(sample_ratio));
+    lines.extend(decision.phi_users.map(users));
     lines.extend(decision.breakers.iter().flat_map(breakers));
     lines
+}
+
+/// `traffic split   25.00% asked, 24.91% got; t 0.42 of 5.00 over 64 clusters of keys`.
+fn sample_ratio(of: &v1::SampleRatio) -> Line {
+    let (name, basis) = if of.by_keys {
+        ("t", "over 64 clusters of keys")
+    } else {
+        ("log e", "over requests")
+    };
+    let text = format!(
+        "traffic split   {} asked, {} got; {name} {:.2} of {:.2} {basis}",
+        number::percent(of.asked, 2),
+        number::percent(of.got, 2),
+        of.evidence,
+        of.threshold
+    );
+    let mut line = Line::plain(&text);
+    if of.mismatch {
+        line.push(": the comparison is not trusted", Paint::Red);
+    }
+    line
+}
+
+fn users(phi: f64) -> Line {
+    Line::plain(&format!(
+        "users differ   their errors scatter {phi:.2} times as much as chance alone; part of the error rate's phi"
+    ))
 }
 
 fn breakers(breakers: &v1::BreakerEvidence) -> Vec<Line> {

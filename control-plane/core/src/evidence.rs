@@ -4,8 +4,8 @@ use crate::ledger::counts::sketch_from_wire;
 use crate::plan;
 use crate::rollout::Rollout;
 use serinus_evidence::{
-    Arm, Assessment, Assigned, Counts, Engine, GuardrailAssessment, LabelSlice, Missing, Pair,
-    RequestSlice, Verdict,
+    Arm, Assessment, Assigned, ClusterSlice, ClusterTotals, Counts, Engine, GuardrailAssessment,
+    LabelSlice, Missing, Pair, RatioEvidence, RequestSlice, SampleRatioAssessment, Verdict,
 };
 use serinus_proto::{stored::v1 as stored, v1};
 use std::time::Duration;
@@ -71,6 +71,45 @@ pub fn excluded_tolerance(engine: &Engine, plan: &v1::Plan, basis: Basis) -> Opt
     tolerances?.into_iter().find(is_safe)
 }
 
+/// Folds a stored slice with everything that was folded along with it. Whoever folds slices, live, at a start or in a
+/// replay, does it here.
+pub fn fold_slice(engine: &mut Engine, slice: &stored::Slice) {
+    engine.fold_requests(&request_slice(slice));
+    if slice.canary_ppm > 0 {
+        let assigned = Assigned {
+            canary: slice.canary_assigned,
+            stable: slice.stable_assigned,
+        };
+        engine.fold_assignments(slice.epoch, share(slice.canary_ppm), assigned);
+    }
+    for totals in &slice.clusters {
+        engine.fold_clusters(&cluster_slice(totals));
+    }
+}
+
+fn share(ppm: u32) -> f64 {
+    f64::from(ppm) / 1e6
+}
+
+/// Stored totals per cluster of keys for the engine. What is missing counts as nothing.
+#[must_use]
+pub fn cluster_slice(stored: &stored::ClusterTotals) -> ClusterSlice {
+    let arm = |requests: &[u64], errors: &[u64]| {
+        std::array::from_fn(|h| Counts {
+            x: errors.get(h).copied().unwrap_or(0),
+            n: requests.get(h).copied().unwrap_or(0),
+        })
+    };
+    ClusterSlice {
+        epoch: stored.epoch,
+        share: (stored.canary_ppm > 0).then(|| share(stored.canary_ppm)),
+        totals: ClusterTotals {
+            canary: arm(&stored.canary_requests, &stored.canary_errors),
+            stable: arm(&stored.stable_requests, &stored.stable_errors),
+        },
+    }
+}
+
 /// A stored slice for the engine; the latency of a canary that is warming up is not judged.
 #[must_use]
 pub fn request_slice(slice: &stored::Slice) -> RequestSlice {
@@ -121,6 +160,28 @@ pub fn label_slice(slice: &stored::LabelSlice) -> LabelSlice {
             .zip(slice.stable_assigned)
             .map(|(canary, stable)| Assigned { canary, stable }),
     }
+}
+
+/// Whether the canary gets its share, as it is shown and stored; `None` while that is not known.
+#[must_use]
+pub fn sample_ratio(of: &SampleRatioAssessment) -> Option<v1::SampleRatio> {
+    let (evidence, threshold, by_keys) = match of.evidence {
+        RatioEvidence::Unknown => return None,
+        RatioEvidence::Requests {
+            log_e,
+            log_threshold,
+            ..
+        } => (log_e, log_threshold, false),
+        RatioEvidence::Clusters { t, threshold } => (t, threshold, true),
+    };
+    Some(v1::SampleRatio {
+        mismatch: of.mismatch,
+        asked: of.asked?,
+        got: of.achieved?,
+        evidence,
+        threshold,
+        by_keys,
+    })
 }
 
 /// The evidence of every guardrail, as it is shown and stored.

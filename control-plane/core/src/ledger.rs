@@ -5,6 +5,7 @@
 pub mod activity;
 pub mod breakers;
 pub mod cells;
+pub mod clusters;
 pub mod counts;
 pub mod history;
 pub mod keys;

@@ -104,6 +104,8 @@ pub struct Rollout {
     pub acknowledged: Vec<bool>,
     /// Kind of the last recorded decision.
     pub decided: v1::DecisionKind,
+    /// The last recorded decision found that the canary does not get its share.
+    pub mismatched: bool,
     /// When it was resumed last; the clock of `on_no_evidence` does not count what was before.
     pub resumed_ms: u64,
     /// Where `max_duration` is counted from: the creation, or the last resumption from HELD(MAX_DURATION).

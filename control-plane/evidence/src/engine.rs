@@ -6,7 +6,7 @@ mod standing;
 use crate::assessment::{Assessment, DriftAssessment, ExtraErrors, Standing};
 use crate::budget::ErrorBudget;
 use crate::clusters::{ClusterSlice, Clusters};
-use crate::counts::{LabelSlice, MeanSlice, RequestSlice, ScoreSlice, ShadowSlice};
+use crate::counts::{Assigned, LabelSlice, MeanSlice, Pair, RequestSlice, ScoreSlice, ShadowSlice};
 use crate::drift::ScoreDrift;
 use crate::flapping::Flapping;
 use crate::gross::GrossErrors;
@@ -123,6 +123,19 @@ impl Engine {
         self.history.fold(&stable);
         self.shown
             .fold(&canary, &stable, timed(&canary_tail, &stable_tail));
+    }
+
+    /// Takes how many requests were assigned to each variant where each is assigned on its own and the epoch asks for
+    /// this share of the canary, a fraction. Better than [`RequestSlice::share`] where it is known: of a variant that
+    /// answers more slowly fewer requests of the last seconds are judged, but no fewer are assigned. Refused and
+    /// counted if the counts cannot be true.
+    pub fn fold_assignments(&mut self, epoch: u64, share: f64, assigned: Assigned) {
+        let pair = Pair::new(0, assigned.canary, 0, assigned.stable);
+        if pair.is_plausible() {
+            self.ratio.fold_requests(epoch, Some(share), pair);
+        } else {
+            self.refused_slices += 1;
+        }
     }
 
     /// Takes one sealed slice of labels for the guardrail with this index. It is refused and

@@ -38,6 +38,8 @@ pub(super) struct Finished {
     pub(super) decision: Option<v1::Decision>,
     /// What is kept of its counts, until it is on disk.
     pub(super) unsaved: Option<stored::Pending>,
+    /// Names of records that nobody needs any more, until they are gone.
+    pub(super) ended_records: Vec<String>,
 }
 
 impl Finished {
@@ -175,6 +177,7 @@ impl Book {
             bad_cells: Vec::new(),
             ..run.pending()
         });
+        let ended_records = run.source_records().collect();
         self.finished.insert(
             id.to_owned(),
             Finished {
@@ -182,6 +185,7 @@ impl Book {
                 traffic,
                 decision,
                 unsaved,
+                ended_records,
             },
         );
     }

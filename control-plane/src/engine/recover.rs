@@ -94,7 +94,7 @@ impl Engine {
         let pending: BTreeMap<String, stored::Pending> = pending.into_iter().collect();
         for (id, run) in &mut self.book.runs {
             for (_, slice) in self.store.slices(id, 0, usize::MAX)? {
-                run.fold(&slice);
+                run.refold(&slice);
             }
             for (_, slice) in self.store.label_slices(id, 0, usize::MAX)? {
                 run.fold_labels(&slice);
@@ -102,6 +102,7 @@ impl Engine {
             if let Some(pending) = pending.get(id) {
                 run.restore(pending);
             }
+            run.restore_sources(&pending);
         }
         for (id, finished) in &mut self.book.finished {
             finished.unsaved = None;

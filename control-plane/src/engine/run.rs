@@ -6,6 +6,7 @@ use serinus_core::evidence;
 use serinus_core::ledger::activity::Activity;
 use serinus_core::ledger::breakers::Breakers;
 use serinus_core::ledger::cells::{Cells, Pair};
+use serinus_core::ledger::clusters::Clusters;
 use serinus_core::ledger::counts::CountsError;
 use serinus_core::ledger::history;
 use serinus_core::ledger::keys::Keys;
@@ -15,7 +16,8 @@ use serinus_core::plan::{self, view};
 use serinus_core::rollout::{self, Facts, FleetClock, FleetFacts, Rollout};
 use serinus_evidence::{Engine as Evidence, SettingsError};
 use serinus_proto::{stored::v1 as stored, v1};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 use std::time::Duration;
 
 /// Reports come once a second; what is slower is not waited for.
@@ -32,6 +34,7 @@ pub(super) struct Run {
     pub(super) breakers: Breakers,
     pub(super) activity: Activity,
     pub(super) keys: Keys,
+    pub(super) clusters: Clusters,
     pub(super) progress: Progress,
     pub(super) evidence: Evidence,
     /// What the evidence began with, until it is in a commit.
@@ -109,6 +112,7 @@ impl Run {
             breakers: Breakers::default(),
             activity: Activity::default(),
             keys: Keys::default(),
+            clusters: Clusters::default(),
             progress: Progress::default(),
             slices: 0,
             label_slices: 0,
@@ -132,7 +136,11 @@ impl Run {
         self.touched = true;
         let at_ms = event.time.as_ref().map_or(0, rollout::millis);
         match &event.kind {
-            Some(v1::event::Kind::SplitChanged(changed)) => self.begin(changed.epoch, at_ms),
+            Some(v1::event::Kind::SplitChanged(changed)) => {
+                self.clusters
+                    .begin(changed.epoch, self.rollout.canary_ppm());
+                self.begin(changed.epoch, at_ms);
+            }
             Some(v1::event::Kind::StepEntered(_)) => self.no_evidence_since_ms = None,
             _ => return,
         }
@@ -185,6 +193,18 @@ impl Run {
         Ok(pair)
     }
 
+    /// Takes what a report says of the keys of one variant.
+    pub(super) fn absorb_keys(&mut self, source: u64, keys: &v1::KeyStatistics) {
+        let (stable, canary) = self.cells.names();
+        let is_canary = keys.variant == canary;
+        if is_canary || keys.variant == stable {
+            self.clusters.absorb(source, is_canary, keys);
+        }
+        if is_canary {
+            self.dirty |= self.keys.absorb(keys);
+        }
+    }
+
     /// A source has finished every second before `finished_before`. Only the last one that was waited for brings
     /// something to judge; looking at every report would cost as many looks as there are sidecars.
     pub(super) fn report(&mut self, source: u64, finished_before: u64, now_ms: u64) {
@@ -235,6 +255,13 @@ impl Run {
         for slice in &mut closed.slices {
             slice.warm = self.is_warm(slice.epoch);
             slice.folded_ms = now_ms;
+            slice.canary_ppm = self.asked_ppm(slice.epoch);
+            self.clusters.count(slice);
+        }
+        if let Some(last) = closed.slices.last_mut() {
+            last.clusters = self.clusters.due(now_ms);
+        }
+        for slice in &closed.slices {
             self.fold(slice);
         }
         for slice in &mut closed.label_slices {
@@ -251,10 +278,26 @@ impl Run {
         goes_on && self.warm_epochs.contains(&epoch)
     }
 
-    /// Folds a slice, live or from disk.
-    pub(super) fn fold(&mut self, slice: &stored::Slice) {
+    /// The share against which the requests of an epoch can be held one by one, ppm: with keys, those of one user go the
+    /// same way, and clusters of keys are counted instead.
+    fn asked_ppm(&self, epoch: u64) -> u32 {
+        if view::has_key(&self.rollout.plan) {
+            0
+        } else {
+            self.clusters.asked_ppm(epoch)
+        }
+    }
+
+    fn fold(&mut self, slice: &stored::Slice) {
         self.slices += 1;
-        self.evidence.fold_requests(&evidence::request_slice(slice));
+        evidence::fold_slice(&mut self.evidence, slice);
+        self.clusters.folded(slice);
+    }
+
+    /// Folds a slice from disk.
+    pub(super) fn refold(&mut self, slice: &stored::Slice) {
+        self.clusters.count(slice);
+        self.fold(slice);
     }
 
     /// Folds a label slice, live or from disk.
@@ -302,6 +345,37 @@ impl Run {
         }
     }
 
+    /// Takes back what each source has said of clusters of keys.
+    pub(super) fn restore_sources(&mut self, pending: &BTreeMap<String, stored::Pending>) {
+        let prefix = source_record(&self.rollout.id, "");
+        let records = pending.range(prefix.clone()..);
+        for (name, of) in records.take_while(|(name, _)| name.starts_with(&prefix)) {
+            if let Ok(source) = name[prefix.len()..].parse() {
+                self.clusters.restore(source, &of.clusters);
+            }
+        }
+    }
+
+    /// What sources have said of clusters of keys since the last commit, each in a record of its own.
+    pub(super) fn unsaved_sources(&mut self) -> impl Iterator<Item = (String, stored::Pending)> {
+        let id = &self.rollout.id;
+        let unsaved = self.clusters.take_unsaved().into_iter();
+        unsaved.map(move |(source, clusters)| {
+            let pending = stored::Pending {
+                clusters,
+                ..stored::Pending::default()
+            };
+            (source_record(id, source), pending)
+        })
+    }
+
+    /// Names of these records.
+    pub(super) fn source_records(&self) -> impl Iterator<Item = String> {
+        let id = &self.rollout.id;
+        let sources = self.clusters.sources().into_iter();
+        sources.map(move |source| source_record(id, source))
+    }
+
     /// What is in no slice yet, for the commit.
     pub(super) fn pending(&self) -> stored::Pending {
         let rollout = &self.rollout;
@@ -318,8 +392,14 @@ impl Run {
             keys: vec![self.keys.to_wire(&rollout.id, self.cells.names().1)],
             bad_cells,
             with_canary,
+            clusters: Vec::new(),
         }
     }
+}
+
+/// Name of the record of pending counts of one source. Ids of rollouts are UUIDs, so that none has this form.
+fn source_record(rollout: &str, source: impl Display) -> String {
+    format!("{rollout}/{source}")
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -356,9 +356,8 @@ impl Engine {
         }
         let runs = &mut self.book.runs;
         for keys in &report.keys {
-            let run = runs.get_mut(&keys.rollout);
-            if let Some(run) = run.filter(|run| run.cells.names().1 == keys.variant) {
-                run.dirty |= run.keys.absorb(keys);
+            if let Some(run) = runs.get_mut(&keys.rollout) {
+                run.absorb_keys(source, keys);
             }
         }
         // A sidecar that sent nothing to a model says so by having finished the second.

@@ -9,7 +9,10 @@ use serinus_core::ledger::counts::{Counts, sketch_from_wire};
 use serinus_core::ledger::history;
 use serinus_core::plan::{self, view};
 use serinus_core::rollout::{self, Rollout, invariants};
-use serinus_evidence::{Arm, Assigned, Engine as Evidence, LabelSlice, Pair, RequestSlice};
+use serinus_evidence::{
+    Arm, Assigned, CLUSTERS, ClusterSlice, ClusterTotals, Engine as Evidence, LabelSlice, Pair,
+    RequestSlice,
+};
 use serinus_proto::{stored::v1 as stored, v1};
 use std::collections::{BTreeMap, BTreeSet};
 use v1::event::Kind;
@@ -273,12 +276,23 @@ impl Oracle {
             "slices have holes"
         );
         for (_, slice) in &slices {
-            let slice = request_slice(slice);
+            let folded = request_slice(slice);
             add(
                 &mut requests,
-                (slice.stable.requests, slice.canary.requests),
+                (folded.stable.requests, folded.canary.requests),
             );
-            evidence.fold_requests(&slice);
+            evidence.fold_requests(&folded);
+            if slice.canary_ppm > 0 {
+                let assigned = Assigned {
+                    canary: slice.canary_assigned,
+                    stable: slice.stable_assigned,
+                };
+                let share = f64::from(slice.canary_ppm) / 1e6;
+                evidence.fold_assignments(slice.epoch, share, assigned);
+            }
+            for totals in &slice.clusters {
+                evidence.fold_clusters(&cluster_slice(totals));
+            }
         }
         for (_, slice) in world.store.label_slices(&rollout.id, 0, usize::MAX)? {
             labels += slice.stable_labels + slice.canary_labels;
@@ -310,6 +324,8 @@ impl Oracle {
         let assessment =
             evidence.assess(rollout.tolerance(), rollout.epoch, rollout.expects_both());
         ensure!(decision.slices == slices.len() as u64, "slices");
+        let mismatch = decision.sample_ratio.is_some_and(|of| of.mismatch);
+        ensure!(assessment.sample_ratio.mismatch == mismatch, "sample ratio");
         for (one, row) in assessment.guardrails.iter().zip(&decision.guardrails) {
             let folded = [one.log_e_rollback, one.log_e_promote].map(f64::to_bits);
             let live = [row.log_e_rollback, row.log_e_promote].map(f64::to_bits);
@@ -362,6 +378,21 @@ fn request_slice(slice: &stored::Slice) -> RequestSlice {
         share: None,
         canary: arm(slice.canary.as_ref(), !slice.warm),
         stable: arm(slice.stable.as_ref(), true),
+    }
+}
+
+fn cluster_slice(of: &stored::ClusterTotals) -> ClusterSlice {
+    let mut totals = ClusterTotals::default();
+    for h in 0..CLUSTERS {
+        totals.canary[h].n = of.canary_requests[h];
+        totals.canary[h].x = of.canary_errors[h];
+        totals.stable[h].n = of.stable_requests[h];
+        totals.stable[h].x = of.stable_errors[h];
+    }
+    ClusterSlice {
+        epoch: of.epoch,
+        share: (of.canary_ppm > 0).then(|| f64::from(of.canary_ppm) / 1e6),
+        totals,
     }
 }
 

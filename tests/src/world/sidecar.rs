@@ -1,5 +1,6 @@
 //! A sidecar as far as the control plane can tell.
 
+use super::keys::Keys;
 use anyhow::{Result, ensure};
 use serinus_common::fence::Fence;
 use serinus_control_plane::engine::Session;
@@ -26,6 +27,7 @@ pub struct Sidecar {
     pub(super) answered: Option<v1::Fence>,
     pub(super) seq: u64,
     pub(super) predictions: u64,
+    pub(super) keys: Keys,
 }
 
 impl Sidecar {
@@ -42,6 +44,7 @@ impl Sidecar {
             answered: None,
             seq: 0,
             predictions: 0,
+            keys: Keys::default(),
         }
     }
 
@@ -64,6 +67,7 @@ impl Sidecar {
         self.unacknowledged.clear();
         self.seq = 0;
         self.predictions = 0;
+        self.keys = Keys::default();
     }
 
     pub(super) fn hello(&self, model: &str) -> v1::Hello {

@@ -1,8 +1,9 @@
 //! What happens in one second at one sidecar.
 
-use super::{Label, Sidecar};
+use super::{Label, Sidecar, keys};
 use rand::RngExt as _;
 use rand::rngs::StdRng;
+use serinus_common::bucket;
 use serinus_common::class::Class;
 use serinus_common::prediction_id::{IdKey, PredictionId};
 use serinus_common::sketch;
@@ -34,6 +35,10 @@ pub struct Trouble {
     pub labelled: f64,
     /// When a label comes, after its prediction.
     pub label_after_ms: u64,
+    /// Users, each with a key and all alike; 0: requests have no keys.
+    pub users: u64,
+    /// The share that the canary really gets, as a multiple of what is asked.
+    pub skew: f64,
 }
 
 impl Default for Trouble {
@@ -45,6 +50,8 @@ impl Default for Trouble {
             accuracy: (0.9, 0.9),
             labelled: 0.0,
             label_after_ms: 2_000,
+            users: 0,
+            skew: 1.0,
         }
     }
 }
@@ -69,11 +76,16 @@ impl Second<'_> {
         n: u64,
     ) -> (v1::Cell, [Counts; 2], Vec<Label>) {
         let shares = &self.assignment.shares;
-        let share = shares.first().map_or(0.0, |s| f64::from(s.ppm) / 1e6);
+        let share = shares.first().map_or(0.0, |s| f64::from(s.ppm) / 1e6) * self.trouble.skew;
         let mut counts = [Counts::default(), Counts::default()];
         let mut labels = Vec::new();
         for _ in 0..n {
-            let canary = random.random_range(0.0..1.0) < share;
+            let key = self.key(random);
+            let place = match &key {
+                Some(key) => self.place(key),
+                None => random.random_range(0.0..1.0),
+            };
+            let canary = place < share;
             let (of, hangs) = if canary {
                 (self.canary, self.trouble.hangs)
             } else {
@@ -82,7 +94,11 @@ impl Second<'_> {
             let counts = &mut counts[usize::from(canary)];
             counts.assigned += 1;
             if !hangs {
-                request(random, counts, of);
+                let failed = request(random, counts, of);
+                if let Some(key) = &key {
+                    let epoch = self.assignment.epoch;
+                    sidecar.keys.count(epoch, usize::from(canary), key, failed);
+                }
                 labels.extend(self.label(random, sidecar, canary));
             }
         }
@@ -101,6 +117,18 @@ impl Second<'_> {
             model: String::new(),
         };
         (cell, counts, labels)
+    }
+
+    /// Of the user who sends the next request, if users have keys.
+    fn key(&self, random: &mut StdRng) -> Option<String> {
+        let users = self.trouble.users;
+        (users > 0).then(|| keys::key(random.random_range(0..users)))
+    }
+
+    /// Where a key falls, 0..1.
+    fn place(&self, key: &str) -> f64 {
+        let salt = self.assignment.bucketing.as_ref().map_or("", |of| &of.salt);
+        f64::from(bucket::hashed(salt, key.as_bytes())) / f64::from(bucket::BUCKETS)
     }
 
     fn label(&self, random: &mut StdRng, sidecar: &mut Sidecar, canary: bool) -> Option<Label> {
@@ -164,7 +192,9 @@ pub(super) fn idle(
         assigned: n,
         ..Counts::default()
     };
-    (0..n).for_each(|_| request(random, &mut counts, stable));
+    for _ in 0..n {
+        request(random, &mut counts, stable);
+    }
     // Before any assignment it has the name that the sidecar's own file gives it.
     let name = held.and_then(|held| held.variants.first());
     let name = name.map_or("stable", |stable| &stable.name);
@@ -178,7 +208,8 @@ pub(super) fn idle(
     }
 }
 
-fn request(random: &mut StdRng, counts: &mut Counts, of: Behaviour) {
+/// Whether it failed.
+fn request(random: &mut StdRng, counts: &mut Counts, of: Behaviour) -> bool {
     let failed = random.random_range(0.0..1.0) < of.error_rate;
     let class = if failed { Class::Model } else { Class::Ok };
     // Box and Muller: a standard normal from two uniforms.
@@ -190,4 +221,5 @@ fn request(random: &mut StdRng, counts: &mut Counts, of: Behaviour) {
     let micros = of.latency_ms * 1000.0 * (0.3 * normal).exp();
     counts.classes[class as usize] += 1;
     counts.latency.add(sketch::index(micros as u64), 1);
+    failed
 }

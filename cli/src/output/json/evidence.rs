@@ -24,6 +24,8 @@ pub fn decision(decision: &v1::Decision) -> Value {
         "slices": decision.slices,
         "engine_version": decision.engine_version,
         "breakers": decision.breakers.as_ref().map(breakers),
+        "sample_ratio": decision.sample_ratio.as_ref().map(sample_ratio),
+        "phi_users": decision.phi_users,
     })
 }
 
@@ -65,6 +67,17 @@ fn breakers(breakers: &v1::BreakerEvidence) -> Value {
         "stable_error_rate": breakers.stable_error_rate,
         "openings": breakers.openings,
         "failed_probes": breakers.failed_probes,
+    })
+}
+
+fn sample_ratio(of: &v1::SampleRatio) -> Value {
+    json!({
+        "mismatch": of.mismatch,
+        "asked": of.asked,
+        "got": of.got,
+        "evidence": of.evidence,
+        "threshold": of.threshold,
+        "by_keys": of.by_keys,
     })
 }
 

@@ -95,3 +95,23 @@ fn breakers_are_part_of_the_proof() {
     );
     assert!(!shown.contains("kappa"), "no decision, no step: {shown}");
 }
+
+#[test]
+fn the_split_and_users_who_differ_stand_with_the_evidence() {
+    let rollout = fixture::rollout();
+    let mut decision = rollout.decision.clone().unwrap();
+    decision.sample_ratio = Some(v1::SampleRatio {
+        mismatch: true,
+        asked: 0.25,
+        got: 0.31,
+        evidence: 7.5,
+        threshold: 5.0,
+        by_keys: true,
+    });
+    decision.phi_users = Some(2.25);
+    let shown = why(&rollout, &decision, None, Options::default());
+    assert!(shown.contains(
+        "traffic split   25.00% asked, 31.00% got; t 7.50 of 5.00 over 64 clusters of keys: the comparison is not \
+         trusted\nusers differ   their errors scatter 2.25 times as much as chance alone"
+    ), "{shown}");
+}

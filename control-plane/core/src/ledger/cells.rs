@@ -238,9 +238,13 @@ impl Run {
             // The wall time that the run spans.
             seconds: (self.last - self.first + 1) as f64,
             breaker: None,
+            canary_assigned: self.sum.canary.split(),
+            stable_assigned: self.sum.stable.split(),
             // What the rollout was doing and what time it is are its caller's to know.
             warm: false,
             folded_ms: 0,
+            canary_ppm: 0,
+            clusters: Vec::new(),
         }
     }
 }

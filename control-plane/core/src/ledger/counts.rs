@@ -153,6 +153,12 @@ impl Counts {
         self.unkeyed += other.unkeyed;
     }
 
+    /// Requests that the split gave to the variant, whether or not an open breaker sent them elsewhere.
+    #[must_use]
+    pub fn split(&self) -> u64 {
+        self.assigned + self.diverted
+    }
+
     /// Finished requests that are judged: all but cancelled ones.
     #[must_use]
     pub fn requests(&self) -> u64 {

@@ -83,6 +83,14 @@ pub fn targets(plan: &Plan, step: usize) -> Vec<(&str, Ppm)> {
         .collect()
 }
 
+/// Whether requests are assigned by a key, so that those of one user go the same way.
+#[must_use]
+pub fn has_key(plan: &Plan) -> bool {
+    plan.bucketing
+        .as_ref()
+        .is_none_or(|bucketing| bucketing.key != "none")
+}
+
 /// How many margins of harm must be excluded to leave a step.
 #[must_use]
 pub fn kappa(plan: &Plan, step: usize) -> f64 {

@@ -110,6 +110,8 @@ fn decision(all: &mut BTreeMap<String, String>, decision: Option<&v1::Decision>)
     put("slices", of.slices.to_string());
     put("engine_version", of.engine_version.to_string());
     put("breakers", format!("{:?}", of.breakers));
+    put("sample_ratio", format!("{:?}", of.sample_ratio));
+    put("phi_users", format!("{:?}", of.phi_users));
     for (index, row) in of.guardrails.iter().enumerate() {
         guardrail(all, &format!("decision.guardrails[{index}]"), row);
     }

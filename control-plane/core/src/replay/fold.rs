@@ -1,7 +1,7 @@
 //! Slices into evidence, as far as a look had come.
 
 use super::Recording;
-use crate::evidence::{label_slice, request_slice};
+use crate::evidence::{fold_slice, label_slice};
 use serinus_evidence::{Engine, Settings, SettingsError};
 
 /// An engine that folds the slices of a recording, in their order.
@@ -66,7 +66,7 @@ impl<'a> Fold<'a> {
     /// Folds the next slice of requests, if there is one.
     pub(super) fn slice(&mut self) {
         if let Some(slice) = self.recording.slices.get(self.slices) {
-            self.engine.fold_requests(&request_slice(slice));
+            fold_slice(&mut self.engine, slice);
             self.slices += 1;
         }
     }

@@ -1,5 +1,6 @@
 //! The fold: one event into the state.
 
+use super::facts::is_mismatch;
 use super::time::millis;
 use super::{Approval, Phase, Rollout, act, split, terms};
 use serinus_proto::v1;
@@ -47,6 +48,7 @@ impl Rollout {
             verdicts: vec![v1::Verdict::NoEvidence; plan.guardrails.len()],
             acknowledged: vec![false; plan.guardrails.len()],
             decided: v1::DecisionKind::Unspecified,
+            mismatched: false,
             resumed_ms: at_ms,
             duration_from_ms: at_ms,
             cap_lifted: false,
@@ -148,6 +150,7 @@ fn finished(rollout: &mut Rollout, state: v1::State, cause: v1::Cause, reason: S
 fn decided(rollout: &mut Rollout, decision: Option<&v1::Decision>) {
     if let Some(decision) = decision {
         rollout.decided = decision.kind();
+        rollout.mismatched = is_mismatch(decision.sample_ratio.as_ref());
     }
 }
 

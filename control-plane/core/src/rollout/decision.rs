@@ -28,6 +28,8 @@ pub(super) fn of(action: &Action, rollout: &Rollout, now_ms: u64, facts: &Facts)
         slices: facts.slices,
         engine_version: facts.engine_version,
         breakers: facts.breakers.clone(),
+        sample_ratio: facts.sample_ratio,
+        phi_users: (facts.phi_users > 1.0).then_some(facts.phi_users),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a look is given to judge by: measured elsewhere, as of one moment.
 
-use crate::evidence::Judged;
+use crate::evidence::{Judged, sample_ratio};
 use serinus_evidence::HarmCause;
 use serinus_proto::v1;
 
@@ -47,6 +47,10 @@ pub struct Facts {
     pub excluded_tolerance: Option<f64>,
     /// Since when some required guardrail has had no evidence, unix milliseconds.
     pub no_evidence_since_ms: Option<u64>,
+    /// Whether the canary gets the share that was asked; `None` while that is not known.
+    pub sample_ratio: Option<v1::SampleRatio>,
+    /// Variance inflation between users, of errors; above 1 if they differ by more than chance.
+    pub phi_users: f64,
     /// The sidecars that serve the model.
     pub fleet: FleetFacts,
 }
@@ -112,6 +116,8 @@ impl Facts {
             safe_at_full: assessment.required_safe_fully,
             excluded_tolerance: judged.excluded_tolerance,
             no_evidence_since_ms: look.no_evidence_since_ms,
+            sample_ratio: sample_ratio(&assessment.sample_ratio),
+            phi_users: assessment.phi_users,
             fleet: FleetFacts {
                 connected: look.connected,
                 current: look.current,
@@ -121,6 +127,19 @@ impl Facts {
             },
         }
     }
+}
+
+impl Facts {
+    /// The canary does not get the share that was asked: what is compared cannot be trusted.
+    #[must_use]
+    pub fn is_mismatched(&self) -> bool {
+        is_mismatch(self.sample_ratio.as_ref())
+    }
+}
+
+/// Whether this is a share that was not got.
+pub(super) fn is_mismatch(ratio: Option<&v1::SampleRatio>) -> bool {
+    ratio.is_some_and(|ratio| ratio.mismatch)
 }
 
 impl FleetFacts {

@@ -15,6 +15,8 @@ pub(super) enum Missing {
     Cooling { ms: u64 },
     /// Not proven harmful, but too close to it to give the canary more.
     Suspicion,
+    /// The canary does not get the share that was asked, so that the comparison cannot be trusted.
+    SampleRatio,
     /// A required guardrail is not SAFE. Its position in the plan.
     Guardrail { index: usize, verdict: v1::Verdict },
     /// Canary requests in this step.
@@ -39,6 +41,9 @@ pub(super) fn missing(rollout: &Rollout, now_ms: u64, facts: &Facts) -> Vec<Miss
     let calm = facts.log_e_rollback < facts.log_threshold / 2.0;
     if !calm {
         missing.push(Missing::Suspicion);
+    }
+    if facts.is_mismatched() {
+        missing.push(Missing::SampleRatio);
     }
     if rollout.phase() != Phase::Warmup {
         missing.extend(guardrails(rollout, facts));

@@ -1,13 +1,14 @@
 //! The control plane's own decisions.
 
 use super::assess::{Action, assess};
+use super::facts::is_mismatch;
 use super::time::timestamp;
 use super::{Facts, Rollout, act, decision, gate};
 use serinus_proto::v1;
 use serinus_proto::v1::event::Kind;
 
 /// What follows from the facts now: changed verdicts, then at most one transition, or a decision of another kind than
-/// the last recorded one. Empty if nothing changed or the rollout has ended.
+/// the last recorded one, or of another mind about the traffic split. Empty if nothing changed or the rollout has ended.
 #[must_use]
 pub fn look(rollout: &Rollout, now_ms: u64, facts: &Facts) -> Vec<Kind> {
     let action = assess(rollout, now_ms, facts);
@@ -50,7 +51,8 @@ pub fn look(rollout: &Rollout, now_ms: u64, facts: &Facts) -> Vec<Kind> {
 pub fn is_settled(rollout: &Rollout, now_ms: u64, facts: &Facts) -> bool {
     let action = assess(rollout, now_ms, facts);
     let stays = matches!(action, Action::Stay | Action::Wait(_))
-        && decision::kind(&action, rollout) == rollout.decided;
+        && decision::kind(&action, rollout) == rollout.decided
+        && facts.is_mismatched() == rollout.mismatched;
     action == Action::Ended || (stays && changed_verdicts(rollout, facts).next().is_none())
 }
 
@@ -60,8 +62,11 @@ fn made(decision: v1::Decision) -> Kind {
     })
 }
 
+/// A decision of another kind, or one that begins or ceases to trust the comparison.
 fn changed(rollout: &Rollout, decision: v1::Decision) -> Option<Kind> {
-    (decision.kind() != rollout.decided).then(|| made(decision))
+    let mismatched = is_mismatch(decision.sample_ratio.as_ref());
+    let news = decision.kind() != rollout.decided || mismatched != rollout.mismatched;
+    news.then(|| made(decision))
 }
 
 fn verdict_changes(rollout: &Rollout, facts: &Facts) -> Vec<Kind> {

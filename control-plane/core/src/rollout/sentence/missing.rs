@@ -2,7 +2,7 @@
 
 use super::super::gate::{self, Missing};
 use super::super::time::duration_ms;
-use super::super::words::{about, count, number, span};
+use super::super::words::{about, count, number, rate, span};
 use super::super::{Facts, Phase, Rollout};
 use super::why;
 use serinus_proto::v1::{self, Verdict, guardrail::Metric};
@@ -14,6 +14,8 @@ const NOISY: f64 = 2.0;
 pub(super) fn list(missing: &[Missing], rollout: &Rollout, now_ms: u64, facts: &Facts) -> String {
     let mut ordered: Vec<&Missing> = missing.iter().collect();
     ordered.sort_by_key(|missing| match missing {
+        // As long as it is there, no other number means much.
+        Missing::SampleRatio => (0, 0),
         Missing::Guardrail { index, .. } => (0, u64::MAX - wait_ms(facts, *index)),
         _ => (1, 0),
     });
@@ -38,6 +40,7 @@ fn one(missing: &Missing, rollout: &Rollout, now_ms: u64, facts: &Facts) -> Stri
             format!("breakers opened lately, another {} without", span(*ms))
         }
         Missing::Suspicion => suspicion(facts),
+        Missing::SampleRatio => sample_ratio(facts),
         Missing::Guardrail { index, verdict } => guardrail(*index, *verdict, rollout, facts),
         Missing::Requests { have, need } => {
             format!(
@@ -83,11 +86,20 @@ fn suspicion(facts: &Facts) -> String {
     format!("{name} looks worse than tolerated, which is not proven yet")
 }
 
+fn sample_ratio(facts: &Facts) -> String {
+    let ratio = facts.sample_ratio.unwrap_or_default();
+    format!(
+        "the canary was asked {} of the traffic and got {}: the comparison is not trusted",
+        rate(ratio.asked),
+        rate(ratio.got)
+    )
+}
+
 fn guardrail(index: usize, verdict: Verdict, rollout: &Rollout, facts: &Facts) -> String {
     let row = gate::row(facts, index);
     let name = row.map_or_else(|| format!("guardrails[{index}]"), |row| row.name.clone());
     let units = units(rollout, index);
-    let noise = row.map_or_else(String::new, noise);
+    let noise = row.map_or_else(String::new, |row| noise(row, facts));
     match verdict {
         Verdict::NeedMore => match row.and_then(|row| row.missing) {
             Some(missing) => {
@@ -113,9 +125,14 @@ fn guardrail(index: usize, verdict: Verdict, rollout: &Rollout, facts: &Facts) -
 }
 
 /// That it is measured noise that keeps a guardrail from SAFE, where it is.
-fn noise(row: &v1::GuardrailEvidence) -> String {
+fn noise(row: &v1::GuardrailEvidence, facts: &Facts) -> String {
     // NaN is no noise that could be named.
-    if row.phi >= NOISY {
+    if row.phi >= NOISY && facts.phi_users == row.phi {
+        format!(
+            " (users differ: their errors scatter {} times as much as chance alone)",
+            number(row.phi)
+        )
+    } else if row.phi >= NOISY {
         format!(
             " (noise: its counts scatter {} times as much as chance alone)",
             number(row.phi)

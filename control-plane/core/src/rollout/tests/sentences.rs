@@ -191,3 +191,75 @@ fn the_end_has_words_too() {
         (v1::DecisionKind::Promote, "PROMOTE v2: done")
     );
 }
+
+fn other_share(mismatch: bool) -> Option<v1::SampleRatio> {
+    Some(v1::SampleRatio {
+        mismatch,
+        asked: 0.25,
+        got: 0.31,
+        ..v1::SampleRatio::default()
+    })
+}
+
+#[test]
+fn a_split_that_is_not_the_one_asked_is_told_once_and_stops_the_ramp() {
+    let mut world = World::new(plan());
+    world.proceed_to(State::Running, 1).wait(2 * MINUTE);
+    let mut facts = world.healthy();
+    facts.sample_ratio = other_share(false);
+    assert!(world.sentence(&facts).starts_with("ADVANCE"));
+    facts.sample_ratio = other_share(true);
+    assert_eq!(
+        world.sentence(&facts),
+        "WAIT: the canary was asked 25.00% of the traffic and got 31.00%: the comparison is not trusted; then 50%"
+    );
+    assert!(!is_settled(&world.rollout, world.now_ms, &facts));
+    assert_eq!(names(&world.see(&facts)), ["decision made"]);
+    assert!(world.rollout.mismatched);
+    assert!(is_settled(&world.rollout, world.now_ms, &facts));
+    world.wait(SECOND);
+    assert!(world.see(&facts).is_empty(), "told once");
+    facts.guardrails[0].verdict = Verdict::Harmful.into();
+    facts.harmful = Some(Harm {
+        guardrails: vec![0],
+        gross: false,
+    });
+    world.see(&facts);
+    assert_eq!(
+        world.rollout.state,
+        State::RolledBack,
+        "which it does not stop"
+    );
+}
+
+#[test]
+fn a_wait_that_says_nothing_else_new_tells_when_the_split_is_right_again() {
+    let mut world = World::new(plan());
+    let mut facts = world.with_verdict(1, Verdict::NeedMore);
+    facts.sample_ratio = other_share(true);
+    world.see(&facts);
+    assert!(world.rollout.mismatched);
+    facts.sample_ratio = other_share(false);
+    assert_eq!(names(&world.see(&facts)), ["decision made"]);
+    assert!(!world.rollout.mismatched);
+    assert_eq!(world.replayed(), world.rollout);
+}
+
+#[test]
+fn users_who_differ_are_named_where_it_is_they_who_make_it_long() {
+    let world = World::new(plan());
+    let mut facts = world.with_verdict(0, Verdict::NeedMore);
+    facts.guardrails[0].phi = 3.0;
+    facts.phi_users = 3.0;
+    let sentence = world.sentence(&facts);
+    assert!(
+        sentence.contains("(users differ: their errors scatter 3 times"),
+        "{sentence}"
+    );
+    facts.phi_users = 2.5;
+    let sentence = world.sentence(&facts);
+    assert!(
+        sentence.contains("(noise: its counts scatter 3 times"),
+        "{sentence}"
+    );
+}
