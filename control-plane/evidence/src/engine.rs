@@ -102,8 +102,8 @@ impl Engine {
         }
         let inflation = self.noise.inflation(errors, slice.seconds);
         self.budget.fold(errors, inflation);
-        self.gross.fold(errors);
         self.flapping.fold(errors, slice.seconds);
+        self.gross.fold(errors, self.flapping.stable());
         self.traffic.fold(slice.epoch, slice.seconds, errors);
         self.ratio.fold_requests(slice.epoch, slice.share, errors);
         let canary = Histogram::from_sparse(&slice.canary.latency);

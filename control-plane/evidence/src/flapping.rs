@@ -9,7 +9,7 @@ mod tail;
 mod window;
 
 use crate::counts::{Counts, Pair};
-use bursts::StableBursts;
+pub(crate) use bursts::StableBursts;
 use tail::upper_tail;
 use window::Window;
 
@@ -52,17 +52,19 @@ impl Flapping {
 
     /// Takes one slice.
     pub(crate) fn fold(&mut self, pair: Pair, seconds: f64) {
-        if self.tripped {
-            return;
-        }
         let chance = chance_of_bad_run(pair, self.stable.rate());
         self.window.push(pair, seconds, chance);
         self.stable.fold(pair.stable);
         if let Some(errors) = self.close_bad_run(pair) {
             self.bad_runs += 1;
             self.window.mark(errors);
-            self.tripped = self.is_improbable();
+            self.tripped |= self.is_improbable();
         }
+    }
+
+    /// Stable's bursts so far.
+    pub(crate) fn stable(&self) -> &StableBursts {
+        &self.stable
     }
 
     pub(crate) fn is_tripped(&self) -> bool {

@@ -2,21 +2,31 @@
 //! is well.
 
 use crate::counts::Pair;
+use crate::flapping::StableBursts;
+use crate::logs::ln;
 
 /// A run of slices ends as soon as it holds this many canary requests.
 const RUN_REQUESTS: u64 = 10;
 const BAD_RUNS: u32 = 3;
+/// Chance of a false alarm in a whole rollout, if stable's bursts hit the canary in proportion.
+const ALPHA: f64 = 0.01;
+/// What stable has not shown is taken to be half a burst.
+const UNSEEN: f64 = 0.5;
 
-/// Counts consecutive bad runs. Three make it trip, and tripped it stays.
+/// Counts consecutive bad runs. Three make it trip, more if stable has such bursts itself; tripped it stays.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct GrossErrors {
     run: Pair,
+    runs: u64,
     bad_runs: u32,
+    /// Log of the chance that stable's bursts made all of the consecutive bad runs.
+    log_chance: f64,
     tripped: bool,
 }
 
 impl GrossErrors {
-    pub(crate) fn fold(&mut self, pair: Pair) {
+    /// Takes one slice; `bursts` are those of stable up to and with this slice.
+    pub(crate) fn fold(&mut self, pair: Pair, bursts: &StableBursts) {
         self.run.add(pair);
         if self.run.canary.n < RUN_REQUESTS {
             return;
@@ -26,13 +36,19 @@ impl GrossErrors {
         let Some(stable_rate) = run.stable.rate() else {
             return;
         };
+        self.runs += 1;
         let canary_fails = run.canary.x.saturating_mul(2) >= run.canary.n;
-        self.bad_runs = if canary_fails && stable_rate < 0.1 {
-            self.bad_runs + 1
-        } else {
-            0
-        };
-        self.tripped |= self.bad_runs >= BAD_RUNS;
+        if !canary_fails || stable_rate >= 0.1 {
+            (self.bad_runs, self.log_chance) = (0, 0.0);
+            return;
+        }
+        // A burst of half the run's requests would do.
+        let (seen, among) = bursts.at_least(run.canary.n.div_ceil(2));
+        let expected = (seen + UNSEEN) * run.canary.n as f64 / among.max(1.0);
+        self.bad_runs += 1;
+        self.log_chance += ln(expected.min(1.0));
+        let by_bursts = ln(self.runs as f64) + self.log_chance;
+        self.tripped |= self.bad_runs >= BAD_RUNS && by_bursts <= ln(ALPHA);
     }
 
     pub(crate) fn is_tripped(self) -> bool {
@@ -43,11 +59,33 @@ impl GrossErrors {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::counts::Counts;
 
     fn tripped(slices: &[Pair]) -> bool {
-        let mut gross = GrossErrors::default();
-        slices.iter().for_each(|pair| gross.fold(*pair));
+        let (mut gross, mut bursts) = (GrossErrors::default(), StableBursts::default());
+        for pair in slices {
+            bursts.fold(pair.stable);
+            gross.fold(*pair, &bursts);
+        }
         gross.is_tripped()
+    }
+
+    #[test]
+    fn bursts_that_stable_has_too_take_longer() {
+        let (mut gross, mut bursts) = (GrossErrors::default(), StableBursts::default());
+        for second in 0..600 {
+            let x = if second % 4 == 0 { 90 } else { 0 };
+            bursts.fold(Counts { x, n: 300 });
+        }
+        let mut until = |errors: u64| {
+            (0..30).find(|_| {
+                gross.fold(Pair::new(errors, 30, 20, 270), &bursts);
+                gross.is_tripped()
+            })
+        };
+        assert_eq!(until(1), None);
+        let runs = until(30).unwrap();
+        assert!((3..10).contains(&runs), "{runs}");
     }
 
     #[test]

@@ -15,7 +15,7 @@ const PRIOR: (f64, f64) = (0.5, 100.0);
 
 /// Bursts of stable: in history and in the slices of the rollout.
 #[derive(Clone, Debug, Default)]
-pub(super) struct StableBursts {
+pub(crate) struct StableBursts {
     requests: f64,
     errors: f64,
     of_size: [f64; SIZES.len()],
@@ -24,7 +24,7 @@ pub(super) struct StableBursts {
 impl StableBursts {
     /// Takes the stable requests of one second or slice. Errors beyond the ordinary are as many bursts of each
     /// size as they could hold.
-    pub(super) fn fold(&mut self, counts: Counts) {
+    pub(crate) fn fold(&mut self, counts: Counts) {
         let (errors, requests) = (counts.x as f64, counts.n as f64);
         let mean = self.rate() * requests;
         let excess = errors - mean - ORDINARY * sqrt(mean);
@@ -44,7 +44,7 @@ impl StableBursts {
     }
 
     /// Bursts of at least about so many errors, and the requests among which they came.
-    pub(super) fn at_least(&self, errors: u64) -> (f64, f64) {
+    pub(crate) fn at_least(&self, errors: u64) -> (f64, f64) {
         let size = SIZES.iter().rposition(|size| *size <= errors as f64);
         (self.of_size[size.unwrap_or(0)], self.requests)
     }

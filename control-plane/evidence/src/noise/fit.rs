@@ -17,11 +17,10 @@ const LEAST_VARIANCE: f64 = 0.01;
 
 /// Prior chance that the error rate does not wander at all.
 const PRIOR_CALM: f64 = 0.5;
-/// Prior chance that the arms wander apart less than stable wanders.
-const PRIOR_SHARED: f64 = 0.3;
-/// The parts of stable's variance that may be the arm's own, as steps of the grid of variances down: all, a quarter, an
-/// eighth, nothing.
-const DOWN: [Option<usize>; PARTS] = [Some(0), Some(2), Some(3), None];
+/// The parts of stable's variance that may be the arm's own, as steps of the grid of variances down (all, a quarter, an
+/// eighth, nothing), with their prior chances.
+const DOWN: [(Option<usize>, f64); PARTS] =
+    [(Some(0), 0.7), (Some(2), 0.1), (Some(3), 0.1), (None, 0.1)];
 const PARTS: usize = 4;
 /// The contrast's likelihood is taken to this power: its blocks hold few errors, and those of a wandering rate are skewed.
 const CONTRAST_POWER: f64 = 0.5;
@@ -60,25 +59,15 @@ impl Fit {
         let mut laws = [(0.0, 0.0); LAWS];
         laws[0].1 = ln(PRIOR_CALM) + likelihood(stable, &[0.0; SCALES], 0.0);
         let each = ln((1.0 - PRIOR_CALM) / (TIMES * VARIANCES) as f64);
-        let mut rest = laws[1..].chunks_exact_mut(PARTS);
-        for time in 0..TIMES {
-            for variance in 0..VARIANCES {
-                let Some(parts) = rest.next() else {
-                    continue;
-                };
-                for (part, down) in parts.iter_mut().zip(DOWN) {
-                    let at = down.and_then(|steps| variance.checked_sub(steps));
-                    let moved = at.map_or(together, |at| apart[time][at]);
-                    let prior = if down == Some(0) {
-                        1.0 - PRIOR_SHARED
-                    } else {
-                        PRIOR_SHARED / (PARTS - 1) as f64
-                    };
-                    let intensity = at.map_or(0.0, |at| intensity_of(time, at));
-                    *part = (intensity, ln(prior) + CONTRAST_POWER * (moved - together));
-                }
-                share_out(parts, each + own[time][variance]);
+        for (index, parts) in laws[1..].chunks_exact_mut(PARTS).enumerate() {
+            let (time, variance) = (index / VARIANCES, index % VARIANCES);
+            for (part, (down, prior)) in parts.iter_mut().zip(DOWN) {
+                let at = down.and_then(|steps| variance.checked_sub(steps));
+                let moved = at.map_or(together, |at| apart[time][at]);
+                let intensity = at.map_or(0.0, |at| intensity_of(time, at));
+                *part = (intensity, ln(prior) + CONTRAST_POWER * (moved - together));
             }
+            share_out(parts, each + own[time][variance]);
         }
         let known = (seconds / KNOWN_AFTER_S).min(1.0);
         upper(&mut laws, UPPER_UNKNOWN + (UPPER - UPPER_UNKNOWN) * known)
