@@ -399,9 +399,9 @@ proptest! {
         prop_assert_eq!(said(&among), said(&without));
     }
 
-    /// The evidence knows no clock, no epoch's number, no order of buckets and no name: only counts and shares.
+    /// The evidence knows no epoch's number and no order of buckets: only counts, shares and how long slices lasted.
     #[test]
-    fn only_counts_and_shares_are_evidence(
+    fn only_what_was_counted_is_evidence(
         slices in vec((0..40u64, 0..3u64, 0..300u64, 0..6u64, vec((480..520u16, 0..9u64), 1..8), 0.1..9.0f64), 5..30),
         shift in 1..1000u64, turn in 0..7usize,
     ) {
@@ -417,16 +417,16 @@ proptest! {
                     latency = halves.chain(rest).collect();
                 }
                 let arm = |n: u64, x: u64| Arm { requests: n + x, errors: x, latency: latency.clone() };
-                let seconds = if turned { 3.0 * seconds } else { *seconds };
                 engine.fold_requests(&RequestSlice {
                     epoch: 1 + shift,
-                    seconds,
+                    seconds: *seconds,
                     share: Some(0.1),
                     canary: arm(*canary, *failed),
                     stable: arm(*stable, *stable_failed),
                 });
                 let pair = Pair::new(*canary, canary + failed, *stable, stable + stable_failed);
-                engine.fold_labels(LABELLED, &LabelSlice { epoch: 1 + shift, seconds, pair, assigned: None });
+                let labels = LabelSlice { epoch: 1 + shift, seconds: *seconds, pair, assigned: None };
+                engine.fold_labels(LABELLED, &labels);
             }
             let assessment = engine.assess(1.0, 1 + shift, true);
             let each = assessment.guardrails.iter().map(|one| {

@@ -28,6 +28,15 @@ fn borne(plan: &v1::Plan) -> WhatIf {
     what_if(&recording, plan).unwrap()
 }
 
+/// 5 % errors take longer to bear, and the traffic is enough to tell them from stable's 1 % meanwhile, though nothing is
+/// known of stable before.
+fn busy(plan: &v1::Plan) -> WhatIf {
+    let mut seconds = steady(0.05, 0.1);
+    seconds.iter_mut().for_each(|second| second.requests = 2000);
+    let recording = Story::of(&seconds).recording();
+    what_if(&recording, plan).unwrap()
+}
+
 #[test]
 fn the_same_plan_finds_what_happened() {
     let found = borne(&plan());
@@ -56,7 +65,7 @@ fn the_same_plan_finds_what_happened() {
 
 #[test]
 fn a_narrower_margin_finds_harm() {
-    let found = borne(&with("  - {metric: error_rate, margin: 0.0001}\n"));
+    let found = busy(&with("  - {metric: error_rate, margin: 0.0001}\n"));
     let back = found.rolled_back.clone().unwrap();
     assert!(back.moment.at_ms > START_MS && back.moment.slices == found.end.slices);
     assert_eq!(found.guardrails[0].last.verdict(), Verdict::Harmful);

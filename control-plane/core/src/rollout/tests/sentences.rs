@@ -223,6 +223,7 @@ fn a_split_that_is_not_the_one_asked_is_told_once_and_stops_the_ramp() {
     facts.harmful = Some(Harm {
         guardrails: vec![0],
         gross: false,
+        flapping: false,
     });
     world.see(&facts);
     assert_eq!(
