@@ -32,7 +32,7 @@ fn one_second_in_ten_and_two_in_thirty_are_called_within_a_minute() {
 
 #[test]
 fn onset_after_a_long_calm_is_called_too() {
-    let since = |second: u64| second >= 500 && second % 10 == 0;
+    let since = |second: u64| second >= 500 && second.is_multiple_of(10);
     let second = called(6, since, 600).expect("called");
     assert!(second < 560, "{second}");
 }

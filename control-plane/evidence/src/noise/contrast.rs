@@ -79,7 +79,13 @@ mod tests {
 
     #[test]
     fn what_is_shared_does_not_move_the_contrast() {
-        let level = |second: u64| if second / 16 % 2 == 0 { 1 } else { 3 };
+        let level = |second: u64| {
+            if (second / 16).is_multiple_of(2) {
+                1
+            } else {
+                3
+            }
+        };
         let shared = squares(|s| Pair::new(level(s), 100, 9 * level(s), 900));
         assert!(shared.iter().all(|square| *square < 1e-20), "{shared:?}");
         let alone = squares(|s| Pair::new(level(s), 100, 18, 900));

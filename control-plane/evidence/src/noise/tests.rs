@@ -12,7 +12,11 @@ fn calm(seconds: usize) -> Vec<Counts> {
 
 /// Stable alternates between two levels every 16 seconds.
 fn wandering(second: usize) -> u64 {
-    if second / 16 % 2 == 0 { 1 } else { 6 }
+    if (second / 16).is_multiple_of(2) {
+        1
+    } else {
+        6
+    }
 }
 
 fn wandering_history() -> Vec<Counts> {
@@ -70,7 +74,11 @@ fn shared_noise_costs_nothing_in_the_end() {
 fn the_canary_does_not_teach_noise() {
     let mut law = NoiseLaw::new(&calm(600));
     for second in 0..200u64 {
-        let broken = if second / 16 % 2 == 0 { 0 } else { 150 };
+        let broken = if (second / 16).is_multiple_of(2) {
+            0
+        } else {
+            150
+        };
         law.fold(Pair::new(broken, 150, u64::from(second % 3 > 0), 150), 1.0);
     }
     assert_eq!(law.inflation(Pair::new(0, 150, 0, 150), 1.0), 1.0);

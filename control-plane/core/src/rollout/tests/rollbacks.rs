@@ -104,6 +104,30 @@ fn harm_that_no_single_guardrail_proves_ends_it_too() {
 }
 
 #[test]
+fn bursts_of_failures_end_it_and_are_named() {
+    let mut world = World::new(plan());
+    let flapping = Harm {
+        guardrails: vec![0],
+        flapping: true,
+        ..Harm::default()
+    };
+    let facts = Facts {
+        harmful: Some(flapping),
+        ..world.with_verdict(0, Verdict::NeedMore)
+    };
+    world.see(&facts);
+    assert_eq!(world.state(), (State::RolledBack, Cause::Guardrail));
+    assert!(
+        world
+            .rollout
+            .reason
+            .contains("again and again within a minute"),
+        "{}",
+        world.rollout.reason
+    );
+}
+
+#[test]
 fn silence_that_lasts_ends_it_if_the_plan_says_so() {
     let mut plan = plan();
     let then = v1::Then::Rollback.into();
