@@ -39,7 +39,7 @@ pub struct Label {
 /// Engine, sidecars and traffic.
 #[derive(Debug)]
 pub struct World {
-    engine: Option<Engine>,
+    engine: Option<Box<Engine>>,
     /// To ask the engine.
     pub handle: Handle,
     /// What the engine writes to.
@@ -66,7 +66,7 @@ pub struct World {
     /// Answers to the labels that [`World::run`] has sent.
     pub statuses: BTreeMap<&'static str, u64>,
     model: String,
-    random: StdRng,
+    random: Box<StdRng>,
     /// Of traffic outside of rollouts, so that it changes nothing of what happens within them.
     idle: Box<StdRng>,
 }
@@ -85,7 +85,7 @@ impl World {
         };
         let sidecar = |n| Sidecar::new(format!("sidecar-{n}"), seed * 1000 + n + 1);
         let mut world = Self {
-            engine: Some(engine),
+            engine: Some(Box::new(engine)),
             handle,
             store,
             disk,
@@ -100,7 +100,7 @@ impl World {
             labels: Vec::new(),
             statuses: BTreeMap::new(),
             model: model.to_owned(),
-            random: StdRng::seed_from_u64(seed),
+            random: Box::new(StdRng::seed_from_u64(seed)),
             idle: Box::new(StdRng::seed_from_u64(seed ^ 0x5eed)),
         };
         world.attach_all().await?;
@@ -250,7 +250,7 @@ impl World {
         self.stop();
         self.store = Arc::new(Fragile::open(self.disk.clone()));
         let (engine, handle) = Engine::start(self.store.clone(), "test")?;
-        self.engine = Some(engine);
+        self.engine = Some(Box::new(engine));
         self.handle = handle;
         Ok(())
     }

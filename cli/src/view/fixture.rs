@@ -100,6 +100,8 @@ fn decision() -> v1::Decision {
         slices: 1321,
         engine_version: 1,
         breakers: None,
+        sample_ratio: None,
+        phi_users: None,
     }
 }
 
