@@ -37,6 +37,8 @@ pub struct Process {
     phi: f64,
     /// Inflation that is known from elsewhere.
     known_phi: f64,
+    /// What the noise of single arms may have made of the newest slice.
+    inflation: f64,
 }
 
 impl Process {
@@ -49,6 +51,7 @@ impl Process {
             dispersion: Dispersion::default(),
             phi: 1.0,
             known_phi: 1.0,
+            inflation: 1.0,
         }
     }
 
@@ -70,6 +73,7 @@ impl Process {
     ) {
         if let Some(noisy) = &mut self.noisy {
             noisy.fold(rollback, inflation);
+            self.inflation = inflation;
         }
         self.fold(rollback, promote, sums);
     }
@@ -108,6 +112,12 @@ impl Process {
     /// Variance inflation, >= 1.
     pub fn phi(&self) -> f64 {
         self.phi.max(self.known_phi)
+    }
+
+    /// The variance inflation that an interval for people must allow for: also the noise that is possible by what is known
+    /// of stable.
+    pub(crate) fn possible_phi(&self) -> f64 {
+        self.phi().max(self.inflation)
     }
 
     /// Log wealth against "within the margin". Finite. Both the spread measured between the arms and the noise known

@@ -24,7 +24,9 @@ pub(crate) fn read_count(
             .map(|(_, stable)| stable)
             .or_else(|| total.stable.rate()),
         difference: monitor.difference().estimate(),
-        interval: monitor.difference().interval(process.phi(), context.alpha),
+        interval: monitor
+            .difference()
+            .interval(process.possible_phi(), context.alpha),
         limit: monitor.signed_margin(),
         n_canary: total.canary.n,
         n_stable: total.stable.n,
