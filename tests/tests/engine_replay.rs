@@ -267,6 +267,11 @@ async fn a_healthy_split_of_users_is_never_suspected() -> Result<()> {
             }
         }
         ensure!(world.rollout()?.state() == State::Promoted);
+        let pending = world.store.load()?.pending;
+        ensure!(
+            pending.len() == 1,
+            "records of sources are left: {pending:?}"
+        );
         let recording = recording(&world)?;
         let clusters = recording.slices.iter().filter(|of| !of.clusters.is_empty());
         ensure!(clusters.count() >= 2, "clusters were fed");

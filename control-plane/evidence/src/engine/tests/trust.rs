@@ -36,6 +36,29 @@ fn a_wrong_share_blocks_promotion_only() {
     assert!(bad.sample_ratio.mismatch && bad.harmful.is_some());
 }
 
+/// A canary that answers slowly has fewer judged requests, and as many assigned ones as it should.
+#[test]
+fn assignments_are_held_against_the_share_whatever_was_judged() {
+    let assigned = |canary, stable| Assigned { canary, stable };
+    let mut slow = engine(vec![errors(0.01)]);
+    for second in 0..60 {
+        let judged = if second < 3 { 0 } else { 250 };
+        slow.fold_requests(&slice(1, arm(judged, judged / 250), arm(250, 1)));
+        slow.fold_assignments(1, 0.5, assigned(250, 250));
+    }
+    let right = slow.assess(1.0, 1, true).sample_ratio;
+    assert!(!right.mismatch, "{right:?}");
+    assert_eq!(right.achieved, Some(0.5));
+    let mut wrong = safe_engine(None);
+    (0..60).for_each(|_| wrong.fold_assignments(1, 0.4, assigned(250, 250)));
+    let assessment = wrong.assess(1.0, 1, true);
+    assert!(assessment.sample_ratio.mismatch && !assessment.required_safe);
+    wrong.fold_assignments(1, 0.4, assigned(u64::MAX, 1));
+    let after = wrong.assess(1.0, 1, true);
+    assert_eq!(after.refused_slices, 1);
+    assert_eq!(after.sample_ratio, assessment.sample_ratio);
+}
+
 #[test]
 fn an_unknown_share_blocks_nothing() {
     let assessment = safe_engine(None).assess(1.0, 1, true);
