@@ -66,7 +66,7 @@ fn wandering() -> Vec<Counts> {
 /// A canary that is worse for a minute is harmful beside a calm stable, and noise beside a wandering one.
 #[test]
 fn the_same_canary_is_worse_or_noisy_by_what_stable_does() {
-    let spell = |second: u64| u64::from((30..90).contains(&second) && second % 3 > 0);
+    let spell = |second: u64| u64::from((30..90).contains(&second) && !second.is_multiple_of(3));
     let found = harmful(calm(), spell).expect("harmful");
     assert!(found.0 < 90, "{found:?}");
     assert_eq!(harmful(wandering(), spell), None);
