@@ -198,7 +198,7 @@ async fn another_plan_is_held_against_what_happened() {
         "{ran:?}"
     );
     assert!(
-        ran.out.contains("\nerror rate: first HARMFUL at +3.0s"),
+        ran.out.contains("\nerror rate: first HARMFUL at +9.0s"),
         "{ran:?}"
     );
     assert!(ran.out.contains("\nreally\n"), "{ran:?}");
