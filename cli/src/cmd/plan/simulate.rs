@@ -101,6 +101,7 @@ struct Results {
 
 pub(super) fn run(args: &Args, format: Format, console: &mut Console<'_>) -> Result<Exit, Failure> {
     let plan = complete(super::load(&args.file, console)?, &args.file)?;
+    let plan = plan::choose_ramp(plan, Some(args.rps));
     let traffic = traffic::of(args, &plan)?;
     let multiples: &[f64] = if args.chart.is_some() {
         &MULTIPLES_OF_CHART

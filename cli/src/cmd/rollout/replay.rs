@@ -6,8 +6,9 @@ use crate::failure::Failure;
 use crate::output::json;
 use crate::session::Session;
 use crate::view::{self, OtherPlan};
-use serinus_core::plan::complete;
+use serinus_core::plan::{choose_ramp, complete};
 use serinus_core::replay::{self, ENGINE_VERSION, Recording, ReplayError, Replayed};
+use serinus_proto::v1;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -67,6 +68,7 @@ fn what_if(
     let plan = plan_file::load(file, session.console)?;
     let plan = complete(plan, recorded.stable.as_ref())
         .map_err(|violations| Failure::violations(format!("{file} has mistakes"), &violations))?;
+    let plan = choose_ramp(plan, rate_at_creation(recorded));
     let found = replay::what_if(recording, &plan).map_err(unreadable)?;
     let options = session.console.view_options();
     let other = OtherPlan {
@@ -80,6 +82,12 @@ fn what_if(
         || view::other_plan(other, options),
     )?;
     Ok(Exit::Ok)
+}
+
+/// Requests per second when the rollout began, if its own ramp followed from them.
+fn rate_at_creation(recorded: &v1::Plan) -> Option<f64> {
+    let choice = recorded.ramp.as_ref()?.choice.as_ref()?;
+    (!choice.assumed).then_some(choice.requests_per_second)
 }
 
 fn unreadable(error: ReplayError) -> Failure {

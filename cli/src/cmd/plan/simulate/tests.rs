@@ -230,3 +230,17 @@ fn assert_balanced(svg: &str) {
     }
     assert!(open.is_empty(), "{open:?}");
 }
+
+/// The steps follow from the traffic that is simulated.
+#[test]
+fn an_automatic_ramp_is_chosen_for_the_traffic() {
+    let (steps, rest) = PLAN.split_once("steps:").expect("it has steps");
+    let (_, guardrails) = rest.split_once("guardrails:").expect("and guardrails");
+    let plan = format!("{steps}ramp: {{victims: 200}}\nguardrails:{guardrails}");
+    let (out, _) = ran(&args(&[]), &plan, Format::Table).expect("simulated");
+    let dead = out.lines().find(|line| line.starts_with("fails always"));
+    assert!(
+        dead.is_some_and(|row| row.contains("100% [48, 100]")),
+        "{out}"
+    );
+}
