@@ -14,6 +14,13 @@ pub fn reference_plan(scenario: &Scenario) -> Result<v1::Plan, Vec<v1::Violation
     plan::complete(plan::parse(&text(scenario))?, None)
 }
 
+/// No plan may ask for the proof that a canary is not worse by anything at all: a margin of 0 becomes this.
+const SMALLEST_MARGIN: f64 = 1e-9;
+
+fn provable(margin: f64) -> f64 {
+    margin.max(SMALLEST_MARGIN)
+}
+
 fn text(scenario: &Scenario) -> String {
     let margins = &scenario.margins;
     let mut text = format!(
@@ -31,9 +38,11 @@ guardrails:
   - {{metric: error_rate, margin: {}}}
   - {{metric: latency, quantiles: [0.5, 0.9, 0.99], ratio: {}, slack: 0s}}
 ",
-        margins.err, margins.lat_ratio,
+        provable(margins.err),
+        margins.lat_ratio.max(1.0 + SMALLEST_MARGIN),
     );
     for (name, margin) in scenario.labelled() {
+        let margin = provable(margin);
         let metric = if name == "accuracy" {
             name.to_owned()
         } else {

@@ -32,7 +32,6 @@ impl Truth {
 
 /// One scenario file. Rates of events are fractions, times are seconds, and what is left out has its default.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
 pub struct Scenario {
     /// Its name; part of the seed.
     pub name: String,
@@ -95,6 +94,9 @@ pub struct Scenario {
     /// What is tolerated.
     #[serde(default)]
     pub margins: MarginFields,
+    /// Paths of fields that no scenario has; they change nothing.
+    #[serde(skip)]
+    pub unknown: Vec<String>,
 }
 
 /// Why a file is no scenario.
@@ -108,7 +110,7 @@ pub enum ScenarioError {
         /// Why.
         source: std::io::Error,
     },
-    /// It is no JSON, or a field is unknown, missing or of the wrong type; the source names it and where it stands.
+    /// It is no JSON, or a field is missing or of the wrong type; the source names it and where it stands.
     #[error("{}: {source}", file.display())]
     Shape {
         /// Which file.
@@ -146,10 +148,18 @@ impl Scenario {
     /// # Errors
     /// The first mistake, with the file and the field.
     pub fn parse(text: &str, file: &Path) -> Result<Self, ScenarioError> {
-        let scenario: Self = serde_json::from_str(text).map_err(|source| ScenarioError::Shape {
+        let mut unknown = Vec::new();
+        let mut json = serde_json::Deserializer::from_str(text);
+        let read = serde_ignored::deserialize(&mut json, |path| unknown.push(path.to_string()));
+        let read = read.and_then(|scenario| json.end().map(|()| scenario));
+        let scenario = read.map_err(|source| ScenarioError::Shape {
             file: file.to_owned(),
             source,
         })?;
+        let scenario = Self {
+            unknown,
+            ..scenario
+        };
         match check::first_mistake(&scenario) {
             Some((field, problem)) => Err(ScenarioError::Value {
                 file: file.to_owned(),
@@ -177,7 +187,7 @@ mod defaults {
 
 /// `stable`.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 pub struct StableFields {
     /// Error rate.
     pub err: f64,
@@ -208,7 +218,7 @@ impl Default for StableFields {
 
 /// `canary`: what it has differently.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 pub struct CanaryFields {
     /// Error rate.
     pub err: Option<f64>,
@@ -226,7 +236,7 @@ pub struct CanaryFields {
 
 /// `canary_warmup`.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 pub struct WarmupFields {
     /// How long it is slow.
     pub seconds: f64,
@@ -245,7 +255,6 @@ impl Default for WarmupFields {
 
 /// `canary_blips`: `seconds` out of every `period`, from `start` on, with this error rate.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
 pub struct FlappingFields {
     /// When the first one begins.
     pub start: f64,
@@ -259,7 +268,6 @@ pub struct FlappingFields {
 
 /// One of `blips`.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
 pub struct BlipFields {
     /// When it begins.
     pub at: f64,
@@ -274,7 +282,7 @@ pub struct BlipFields {
 
 /// `diurnal`.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 pub struct DiurnalFields {
     /// Relative swing of the traffic, 0..=1.
     pub amp: f64,
@@ -296,7 +304,7 @@ impl Default for DiurnalFields {
 
 /// `bursts`.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 pub struct BurstFields {
     /// Clumps per second, of both variants together.
     pub per_second: f64,
@@ -306,7 +314,7 @@ pub struct BurstFields {
 
 /// `incidents`.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 pub struct IncidentFields {
     /// How many there are.
     pub per_hour: f64,
@@ -331,7 +339,7 @@ impl Default for IncidentFields {
 
 /// `ou_shared` and `ou_arm`: an Ornstein-Uhlenbeck process.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 pub struct NoiseFields {
     /// Standard deviation of the log error rate.
     pub sd: f64,
@@ -341,7 +349,7 @@ pub struct NoiseFields {
 
 /// `margins`.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 pub struct MarginFields {
     /// Tolerated rise of the error rate.
     pub err: f64,

@@ -117,6 +117,12 @@ fn files(folder: &Path, only: &[String]) -> anyhow::Result<Vec<PathBuf>> {
 
 fn prepare(file: &Path) -> anyhow::Result<Prepared> {
     let scenario = Scenario::read(file)?;
+    for field in &scenario.unknown {
+        eprintln!(
+            "{}: {field} is no field of a scenario and changes nothing",
+            file.display()
+        );
+    }
     let plan = reference_plan(&scenario).map_err(|violations| refused(file, &violations))?;
     let names: Vec<&str> = scenario.labelled().iter().map(|(name, _)| *name).collect();
     let setup = Setup::new(plan, &names).with_context(|| file.display().to_string())?;

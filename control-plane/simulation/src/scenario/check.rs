@@ -46,10 +46,10 @@ pub(super) fn first_mistake(scenario: &Scenario) -> Option<(String, String)> {
     disturbances(scenario, &mut values);
     failures(scenario, &mut values);
     let margins = &scenario.margins;
-    values.within("margins.err", margins.err, 1e-9, 0.99);
-    values.within("margins.acc", margins.acc, 1e-9, 0.99);
-    values.within("margins.conv", margins.conv, 1e-9, 0.99);
-    values.within("margins.lat_ratio", margins.lat_ratio, 1.0 + 1e-9, 100.0);
+    values.within("margins.err", margins.err, 0.0, 0.99);
+    values.within("margins.acc", margins.acc, 0.0, 0.99);
+    values.within("margins.conv", margins.conv, 0.0, 0.99);
+    values.within("margins.lat_ratio", margins.lat_ratio, 1.0, 100.0);
     values.first
 }
 

@@ -62,12 +62,12 @@ fn a_folder_becomes_a_table_whatever_the_threads() {
 
 #[test]
 fn a_mistake_names_file_and_field() {
-    let folder = folder(&[("odd.json", r#"{"name": "odd", "truth": "bad", "speed": 1}"#)]);
+    let folder = folder(&[("odd.json", r#"{"name": "odd", "truth": "bad", "rate": -1}"#)]);
     let error = run(&args(folder.path(), 1))
         .expect_err("a mistake")
         .to_string();
     assert!(
-        error.contains("odd.json") && error.contains("speed"),
+        error.contains("odd.json") && error.contains("rate is -1"),
         "{error}"
     );
 }
