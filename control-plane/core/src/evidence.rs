@@ -116,7 +116,6 @@ pub fn request_slice(slice: &stored::Slice) -> RequestSlice {
     RequestSlice {
         epoch: slice.epoch,
         seconds: slice.seconds,
-        share: None,
         canary: arm(slice.canary.as_ref(), slice.warm),
         stable: arm(slice.stable.as_ref(), false),
     }

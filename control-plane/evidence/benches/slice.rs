@@ -63,7 +63,6 @@ fn slice(criterion: &mut Criterion) {
     let slice = RequestSlice {
         epoch: 1,
         seconds: 1.0,
-        share: Some(0.1),
         canary: arm(100),
         stable: arm(900),
     };

@@ -172,10 +172,6 @@ pub struct RequestSlice {
     /// How long the slice lasted, in seconds: the time scale of noise, and of what is said to be missing. One that
     /// cannot be divided by counts as a second of noise.
     pub seconds: f64,
-    /// The canary's share that the split of this epoch asks for, a fraction. None, which says nothing about the sample
-    /// ratio, if it is not known, if a breaker diverted requests in this slice, or if requests are assigned by key:
-    /// those of one key stay together, and only cluster totals count them rightly.
-    pub share: Option<f64>,
     /// The variant under test.
     pub canary: Arm,
     /// The variant that serves today.

@@ -105,7 +105,6 @@ impl Engine {
         self.flapping.fold(errors, slice.seconds);
         self.gross.fold(errors, self.flapping.stable());
         self.traffic.fold(slice.epoch, slice.seconds, errors);
-        self.ratio.fold_requests(slice.epoch, slice.share, errors);
         let canary = Histogram::from_sparse(&slice.canary.latency);
         let stable = Histogram::from_sparse(&slice.stable.latency);
         let (canary_tail, stable_tail) = (canary.tail(), stable.tail());
@@ -126,13 +125,11 @@ impl Engine {
     }
 
     /// Takes how many requests were assigned to each variant where each is assigned on its own and the epoch asks for
-    /// this share of the canary, a fraction. Better than [`RequestSlice::share`] where it is known: of a variant that
-    /// answers more slowly fewer requests of the last seconds are judged, but no fewer are assigned. Refused and
-    /// counted if the counts cannot be true.
+    /// this share of the canary, a fraction. Requests that were judged would not do: of a variant that answers more slowly
+    /// fewer of the last seconds are, but no fewer are assigned. Refused and counted if the counts cannot be true.
     pub fn fold_assignments(&mut self, epoch: u64, share: f64, assigned: Assigned) {
-        let pair = Pair::new(0, assigned.canary, 0, assigned.stable);
-        if pair.is_plausible() {
-            self.ratio.fold_requests(epoch, Some(share), pair);
+        if Pair::new(0, assigned.canary, 0, assigned.stable).is_plausible() {
+            self.ratio.fold_assignments(epoch, share, assigned);
         } else {
             self.refused_slices += 1;
         }

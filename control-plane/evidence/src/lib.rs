@@ -25,7 +25,6 @@
 //!     let slice = RequestSlice {
 //!         epoch: 1,
 //!         seconds: 1.0,
-//!         share: Some(0.5),
 //!         canary: arm(250, 1),
 //!         stable: arm(250, 1),
 //!     };

@@ -4,7 +4,7 @@
 use crate::assessment::{RatioEvidence, SampleRatioAssessment};
 use crate::clusters::{ClusterSlice, Clusters};
 use crate::contrast::Contrast;
-use crate::counts::{Counts, Pair};
+use crate::counts::{Assigned, Counts};
 use crate::dispersion::Dispersion;
 use crate::logs::ln;
 use crate::srm::SampleRatio;
@@ -35,22 +35,22 @@ pub(crate) struct RatioMonitor {
 }
 
 impl RatioMonitor {
-    /// Takes one slice of requests and the share that its epoch asks for.
-    pub(crate) fn fold_requests(&mut self, epoch: u64, share: Option<f64>, pair: Pair) {
-        let Some(share) = share.filter(is_inside) else {
+    /// Takes the assignments of one slice and the share that its epoch asks for.
+    pub(crate) fn fold_assignments(&mut self, epoch: u64, share: f64, assigned: Assigned) {
+        if !is_inside(&share) {
             return;
+        }
+        let got = Counts {
+            x: assigned.canary,
+            n: assigned.canary + assigned.stable,
         };
-        let (canary, all) = (pair.canary.n as f64, (pair.canary.n + pair.stable.n) as f64);
-        self.requests.fold(pair.canary.n, pair.stable.n, share);
+        let (canary, all) = (got.x as f64, got.n as f64);
+        self.requests.fold(assigned.canary, assigned.stable, share);
         self.dispersion.fold_contrast(Contrast {
             difference: canary - share * all,
             weight: all,
             variance: all * share * (1.0 - share),
         });
-        let got = Counts {
-            x: pair.canary.n,
-            n: pair.canary.n + pair.stable.n,
-        };
         match &mut self.by_requests {
             Some(newest) if newest.epoch == epoch => newest.got.add(got),
             Some(newest) if newest.epoch > epoch => {}

@@ -50,7 +50,6 @@ fn requests(engine: &mut Engine, canary: Arm, stable: Arm) {
     engine.fold_requests(&RequestSlice {
         epoch: 1,
         seconds: 1.0,
-        share: Some(0.2),
         canary,
         stable,
     });

@@ -27,7 +27,6 @@ fn slice(canary: (u64, u64), stable: (u64, u64)) -> RequestSlice {
     };
     RequestSlice {
         epoch: 1,
-        share: None,
         seconds: 1.0,
         canary: arm(canary),
         stable: arm(stable),

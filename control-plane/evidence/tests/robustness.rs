@@ -59,6 +59,7 @@ fn engine() -> Engine {
 #[derive(Clone, Debug)]
 enum Input {
     Requests(RequestSlice),
+    Assignments(u64, f64, Assigned),
     Labels(usize, LabelSlice),
     LateLabels(usize, LabelSlice),
     Means(usize, MeanSlice),
@@ -71,6 +72,7 @@ enum Input {
 fn give(engine: &mut Engine, input: &Input) {
     match input {
         Input::Requests(slice) => engine.fold_requests(slice),
+        Input::Assignments(epoch, share, of) => engine.fold_assignments(*epoch, *share, *of),
         Input::Labels(index, slice) => engine.fold_labels(*index, slice),
         Input::LateLabels(index, slice) => engine.fold_late_labels(*index, slice),
         Input::Means(index, slice) => engine.fold_means(*index, slice),
@@ -188,22 +190,20 @@ fn clusters(of: Numbers) -> impl Strategy<Value = Box<ClusterSlice>> {
 }
 
 fn input(of: Numbers) -> impl Strategy<Value = Input> {
-    let requests = (
-        1..5u64,
-        any_real(),
-        prop::option::of(any_real()),
-        arm(of),
-        arm(of),
-    );
-    let requests = requests.prop_map(|(epoch, seconds, share, canary, stable)| {
+    let requests = (1..5u64, any_real(), arm(of), arm(of));
+    let requests = requests.prop_map(|(epoch, seconds, canary, stable)| {
         Input::Requests(RequestSlice {
             epoch,
             seconds,
-            share,
             canary,
             stable,
         })
     });
+    let assigned = (counts(of), counts(of)).prop_map(|(canary, stable)| Assigned {
+        canary: canary.n,
+        stable: stable.n,
+    });
+    let assignments = (1..5u64, any_real(), assigned);
     let means = (1..5u64, any_real(), moments(of), moments(of)).prop_map(
         |(epoch, seconds, canary, stable)| MeanSlice {
             epoch,
@@ -222,6 +222,7 @@ fn input(of: Numbers) -> impl Strategy<Value = Input> {
         (sparse(of), sparse(of)).prop_map(|(canary, stable)| ScoreSlice { canary, stable });
     prop_oneof![
         2 => requests,
+        1 => assignments.prop_map(|(epoch, share, of)| Input::Assignments(epoch, share, of)),
         1 => (0..8usize, labels(of)).prop_map(|(index, slice)| Input::Labels(index, slice)),
         1 => (0..8usize, labels(of)).prop_map(|(index, slice)| Input::LateLabels(index, slice)),
         1 => (0..8usize, means).prop_map(|(index, slice)| Input::Means(index, slice)),
@@ -320,10 +321,17 @@ fn healthy() -> Vec<Input> {
         Input::Requests(RequestSlice {
             epoch: 1,
             seconds: 1.0,
-            share: Some(0.2),
             canary: arm(100),
             stable: arm(400),
         }),
+        Input::Assignments(
+            1,
+            0.2,
+            Assigned {
+                canary: 100,
+                stable: 400,
+            },
+        ),
         Input::Labels(LABELLED, labels),
         Input::Means(
             MEAN,
@@ -420,10 +428,11 @@ proptest! {
                 engine.fold_requests(&RequestSlice {
                     epoch: 1 + shift,
                     seconds: *seconds,
-                    share: Some(0.1),
                     canary: arm(*canary, *failed),
                     stable: arm(*stable, *stable_failed),
                 });
+                let assigned = Assigned { canary: *canary, stable: *stable };
+                engine.fold_assignments(1 + shift, 0.1, assigned);
                 let pair = Pair::new(*canary, canary + failed, *stable, stable + stable_failed);
                 let labels = LabelSlice { epoch: 1 + shift, seconds: *seconds, pair, assigned: None };
                 engine.fold_labels(LABELLED, &labels);

@@ -128,7 +128,6 @@ impl World {
         self.engine.fold_requests(&RequestSlice {
             epoch: 1,
             seconds: 1.0,
-            share: Some(self.share),
             canary,
             stable,
         });

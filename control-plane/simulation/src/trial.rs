@@ -149,7 +149,6 @@ impl<'a> Trial<'a> {
         self.engine.fold_requests(&RequestSlice {
             epoch: self.lifecycle.epoch(),
             seconds: self.slice_s,
-            share: None,
             canary: slice.canary,
             stable: slice.stable,
         });

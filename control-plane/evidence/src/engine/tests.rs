@@ -65,7 +65,6 @@ fn slice(epoch: u64, canary: Arm, stable: Arm) -> RequestSlice {
     RequestSlice {
         epoch,
         seconds: 1.0,
-        share: None,
         canary,
         stable,
     }

@@ -5,13 +5,20 @@ use crate::assessment::RatioEvidence;
 use crate::clusters::{CLUSTERS, ClusterSlice};
 use crate::counts::{Assigned, Counts};
 
+fn assign(engine: &mut Engine, share: f64) {
+    let assigned = Assigned {
+        canary: 250,
+        stable: 250,
+    };
+    (0..60).for_each(|_| engine.fold_assignments(1, share, assigned));
+}
+
 fn safe_engine(share: Option<f64>) -> Engine {
     let mut engine = engine(vec![errors(0.01)]);
-    let slice = RequestSlice {
-        share,
-        ..slice(1, arm(250, 1), arm(250, 1))
-    };
-    fold(&mut engine, 60, &slice);
+    fold(&mut engine, 60, &slice(1, arm(250, 1), arm(250, 1)));
+    if let Some(share) = share {
+        assign(&mut engine, share);
+    }
     engine
 }
 
@@ -27,11 +34,8 @@ fn a_wrong_share_blocks_promotion_only() {
     assert_eq!(wrong.guardrails[0].verdict, Verdict::NeedMore);
     assert_eq!(wrong.guardrails[0].missing, None);
     let mut engine = engine(vec![errors(0.01)]);
-    let bad = RequestSlice {
-        share: Some(0.4),
-        ..slice(1, arm(250, 25), arm(250, 1))
-    };
-    fold(&mut engine, 60, &bad);
+    fold(&mut engine, 60, &slice(1, arm(250, 25), arm(250, 1)));
+    assign(&mut engine, 0.4);
     let bad = engine.assess(1.0, 1, true);
     assert!(bad.sample_ratio.mismatch && bad.harmful.is_some());
 }
@@ -50,7 +54,7 @@ fn assignments_are_held_against_the_share_whatever_was_judged() {
     assert!(!right.mismatch, "{right:?}");
     assert_eq!(right.achieved, Some(0.5));
     let mut wrong = safe_engine(None);
-    (0..60).for_each(|_| wrong.fold_assignments(1, 0.4, assigned(250, 250)));
+    assign(&mut wrong, 0.4);
     let assessment = wrong.assess(1.0, 1, true);
     assert!(assessment.sample_ratio.mismatch && !assessment.required_safe);
     wrong.fold_assignments(1, 0.4, assigned(u64::MAX, 1));
