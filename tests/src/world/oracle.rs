@@ -375,7 +375,6 @@ fn request_slice(slice: &stored::Slice) -> RequestSlice {
     RequestSlice {
         epoch: slice.epoch,
         seconds: slice.seconds,
-        share: None,
         canary: arm(slice.canary.as_ref(), !slice.warm),
         stable: arm(slice.stable.as_ref(), true),
     }
