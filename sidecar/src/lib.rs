@@ -7,8 +7,10 @@ mod classify;
 pub mod config;
 #[cfg(test)]
 mod fake;
+mod head;
 pub mod limits;
 pub mod meter;
+mod net;
 pub mod outcomes;
 mod pool;
 mod proxy;

@@ -10,6 +10,7 @@ mod joined;
 pub(crate) use h1::Upstream;
 pub(crate) use joined::poll_write_joined;
 
+use crate::net::Stream;
 use crate::proxy::body::Outgoing;
 use crate::table::Address;
 use http::HeaderValue;
@@ -76,7 +77,7 @@ impl Endpoint {
         self.down_until_ms.set(now_ms + DOWN_MS);
     }
 
-    async fn open(&self) -> io::Result<TcpStream> {
+    async fn open(&self) -> io::Result<Stream> {
         let (host, port) = self.address.host_port();
         let connect = async {
             match host.parse::<IpAddr>() {
@@ -88,7 +89,7 @@ impl Endpoint {
             .await
             .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         stream.set_nodelay(true)?;
-        Ok(stream)
+        Ok(stream.into())
     }
 }
 

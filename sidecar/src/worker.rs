@@ -14,12 +14,12 @@ pub(crate) use deadlines::{Deadline, Deadlines};
 pub(crate) use local::{Lane, LocalRoute};
 pub(crate) use tunnel::Tunnel;
 
+use crate::head::Head;
 use crate::limits::Limits;
 use crate::meter::{Meters, Timeline};
 use crate::proxy::body::Source;
 use crate::shared::Shared;
 use connection::Connections;
-use http::request::Parts;
 use hyper::body::Incoming;
 use local::{LocalTable, Registry};
 use serinus_proto::v1;
@@ -200,7 +200,7 @@ impl Seed {
 impl Worker {
     /// The route of a request, by the newest table.
     #[inline]
-    pub(crate) fn route(&self, head: &Parts) -> Option<Rc<LocalRoute>> {
+    pub(crate) fn route(&self, head: &impl Head) -> Option<Rc<LocalRoute>> {
         if self.shared.version() != self.version.get() {
             self.refresh();
         }

@@ -2,6 +2,7 @@
 
 use super::joined::EndpointIo;
 use super::{Endpoint, MAX_IDLE};
+use crate::net::Stream;
 use crate::proxy::body::Outgoing;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
@@ -10,7 +11,6 @@ use std::future::Future as _;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
-use tokio::net::TcpStream;
 
 /// A connection together with its driver; it makes progress only while it is polled.
 pub(crate) struct Upstream {
@@ -133,7 +133,7 @@ impl Upstream {
     }
 
     /// After a 101: the bare connection and what was read beyond the head.
-    pub(crate) fn into_io(self) -> (TcpStream, bytes::Bytes) {
+    pub(crate) fn into_io(self) -> (Stream, bytes::Bytes) {
         let parts = self.connection.into_parts();
         (parts.io.0.into_inner(), parts.read_buf)
     }

@@ -1,18 +1,18 @@
 //! Short writes as one piece: for a head and a small body, a copy and `send` cost less than `writev`.
 
+use crate::net::Stream;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use tokio::net::TcpStream;
 
 /// Up to this many bytes are joined.
 const JOINED: usize = 2048;
 
 /// Writes the buffers, as one if they are short.
 pub(crate) fn poll_write_joined(
-    io: Pin<&mut TokioIo<TcpStream>>,
+    io: Pin<&mut TokioIo<Stream>>,
     cx: &mut Context<'_>,
     buffers: &[io::IoSlice<'_>],
 ) -> Poll<io::Result<usize>> {
@@ -30,7 +30,7 @@ pub(crate) fn poll_write_joined(
 
 /// The socket of an endpoint.
 #[derive(Debug)]
-pub(super) struct EndpointIo(pub(super) TokioIo<TcpStream>);
+pub(super) struct EndpointIo(pub(super) TokioIo<Stream>);
 
 impl Read for EndpointIo {
     fn poll_read(

@@ -1,11 +1,10 @@
 //! Which variant a call goes to, and how it counts.
 
-use super::VARIANT;
 use crate::breaker::Admission;
+use crate::head::Head;
 use crate::route::kind::is_about_server;
 use crate::route::split::User;
 use crate::worker::{LocalRoute, Worker};
-use http::request::Parts;
 
 /// How a call counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +32,8 @@ pub(super) struct Chosen {
 
 /// What the choice depends on.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Choosing<'a> {
-    pub(super) head: &'a Parts,
+pub(super) struct Choosing<'a, H> {
+    pub(super) head: &'a H,
     /// There are headers named like ours.
     pub(super) asks: bool,
     /// Stable can answer it if the canary fails.
@@ -42,9 +41,9 @@ pub(super) struct Choosing<'a> {
     pub(super) now_ms: u64,
 }
 
-impl Choosing<'_> {
+impl<H: Head> Choosing<'_, H> {
     pub(super) fn choose(&self, worker: &Worker, local: &LocalRoute) -> Chosen {
-        if is_about_server(&self.head.method, self.head.uri.path()) {
+        if is_about_server(self.head.method(), self.head.path()) {
             return Chosen {
                 variant: 0,
                 user: None,
@@ -59,10 +58,7 @@ impl Choosing<'_> {
             };
         }
         let route = local.route();
-        let key = route
-            .split
-            .key
-            .of(&self.head.headers, self.head.uri.query());
+        let key = route.split.key.of(self.head);
         let choice = route.split.choose(key.as_deref(), || worker.random());
         Chosen {
             variant: choice.variant,
@@ -77,7 +73,7 @@ impl Choosing<'_> {
         if !(self.asks && route.allow_override) {
             return None;
         }
-        let name = self.head.headers.get(VARIANT)?.as_bytes();
+        let name = self.head.value("x-serinus-variant")?;
         let mut variants = route.variants.iter();
         variants.position(|variant| variant.allowed && variant.name.as_bytes() == name)
     }

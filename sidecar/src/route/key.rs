@@ -1,8 +1,8 @@
 //! Where the key of a request is.
 
 use super::path::percent_decoded;
-use http::header::COOKIE;
-use http::{HeaderMap, HeaderName};
+use crate::head::Head;
+use http::HeaderName;
 use std::borrow::Cow;
 use std::str::FromStr;
 use thiserror::Error;
@@ -53,26 +53,20 @@ impl FromStr for KeySource {
 
 impl KeySource {
     /// The key of a request; `None` where it is missing or empty.
-    pub(crate) fn of<'a>(
-        &self,
-        headers: &'a HeaderMap,
-        query: Option<&'a str>,
-    ) -> Option<Cow<'a, [u8]>> {
+    pub(crate) fn of<'a>(&'a self, head: &'a impl Head) -> Option<Cow<'a, [u8]>> {
         let key = match self {
-            Self::Header(name) => Cow::Borrowed(headers.get(name)?.as_bytes()),
-            Self::Cookie(name) => Cow::Borrowed(cookie(headers, name)?),
-            Self::Query(name) => in_query(query?, name)?,
+            Self::Header(name) => Cow::Borrowed(head.value(name.as_str())?),
+            Self::Cookie(name) => Cow::Borrowed(cookie(head, name)?),
+            Self::Query(name) => in_query(head.query()?, name)?,
             Self::None => return None,
         };
         (!key.is_empty()).then_some(key)
     }
 }
 
-fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
-    headers
-        .get_all(COOKIE)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|&byte| byte == b';'))
+fn cookie<'a>(head: &'a impl Head, name: &str) -> Option<&'a [u8]> {
+    head.values("cookie")
+        .flat_map(|value| value.split(|&byte| byte == b';'))
         .find_map(|pair| {
             let value = pair.trim_ascii().strip_prefix(name.as_bytes())?;
             let value = value.strip_prefix(b"=")?;
@@ -111,12 +105,14 @@ mod tests {
     use proptest::prelude::*;
 
     fn of(source: &str, headers: &[(&'static str, &str)], query: Option<&str>) -> Option<String> {
-        let mut map = HeaderMap::new();
+        let uri = query.map_or_else(|| "/".to_owned(), |query| format!("/?{query}"));
+        let mut request = http::Request::get(uri);
         for (name, value) in headers {
-            map.append(*name, value.parse().unwrap());
+            request = request.header(*name, *value);
         }
+        let head = request.body(()).unwrap().into_parts().0;
         let source: KeySource = source.parse().unwrap();
-        let key = source.of(&map, query)?;
+        let key = source.of(&head)?;
         Some(String::from_utf8(key.into_owned()).unwrap())
     }
 

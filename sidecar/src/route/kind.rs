@@ -1,8 +1,6 @@
 //! Which calls ask about a server or a model rather than for a prediction. They go to stable and are not measured:
 //! splitting a readiness probe would report a canary's state as the model's, and loading a model is no prediction.
 
-use http::Method;
-
 const GRPC_CALLS: [&str; 8] = [
     "ServerLive",
     "ServerReady",
@@ -15,11 +13,11 @@ const GRPC_CALLS: [&str; 8] = [
 ];
 
 /// Whether a call is about the server or the model.
-pub(crate) fn is_about_server(method: &Method, path: &str) -> bool {
-    if *method == Method::POST {
+pub(crate) fn is_about_server(method: &str, path: &str) -> bool {
+    if method == "POST" {
         return path.starts_with("/v2/repository/") || is_grpc_control(path);
     }
-    let reads = *method == Method::GET || *method == Method::HEAD;
+    let reads = method == "GET" || method == "HEAD";
     reads && is_status_path(path)
 }
 
@@ -64,12 +62,12 @@ mod tests {
             "/invocations",
             "/v1/chat/completions",
         ] {
-            assert!(!is_about_server(&Method::POST, predict), "{predict}");
+            assert!(!is_about_server("POST", predict), "{predict}");
         }
-        assert!(!is_about_server(&Method::GET, "/predict"));
-        assert!(!is_about_server(&Method::GET, "/v2/models/m/infer_stream"));
+        assert!(!is_about_server("GET", "/predict"));
+        assert!(!is_about_server("GET", "/v2/models/m/infer_stream"));
         assert!(!is_about_server(
-            &Method::POST,
+            "POST",
             "/inference.GRPCInferenceService/ModelInfer"
         ));
         for question in [
@@ -81,19 +79,13 @@ mod tests {
             "/v1/models",
             "/ping",
         ] {
-            assert!(is_about_server(&Method::GET, question), "{question}");
+            assert!(is_about_server("GET", question), "{question}");
         }
+        assert!(is_about_server("POST", "/v2/repository/models/m/load"));
         assert!(is_about_server(
-            &Method::POST,
-            "/v2/repository/models/m/load"
-        ));
-        assert!(is_about_server(
-            &Method::POST,
+            "POST",
             "/inference.GRPCInferenceService/ModelReady"
         ));
-        assert!(is_about_server(
-            &Method::POST,
-            "/grpc.health.v1.Health/Check"
-        ));
+        assert!(is_about_server("POST", "/grpc.health.v1.Health/Check"));
     }
 }

@@ -1,6 +1,7 @@
 //! The client's socket, with the bytes that were read to tell the protocols apart.
 
 use super::connection::State;
+use crate::net::Stream;
 use crate::pool::poll_write_joined;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
@@ -9,14 +10,13 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use tokio::io::AsyncReadExt as _;
-use tokio::net::TcpStream;
 
 /// How every HTTP/2 connection begins (RFC 9113, section 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 #[derive(Debug)]
 pub(super) struct ClientIo {
-    inner: TokioIo<TcpStream>,
+    inner: TokioIo<Stream>,
     early: [u8; 24],
     /// Unread part of `early`.
     from: usize,
@@ -27,7 +27,7 @@ pub(super) struct ClientIo {
 impl ClientIo {
     /// Reads until it is clear whether the client speaks HTTP/2; `None` if it hung up before.
     pub(super) async fn open(
-        mut stream: TcpStream,
+        mut stream: Stream,
         state: Rc<State>,
     ) -> io::Result<Option<(Self, bool)>> {
         let mut early = [0; 24];
@@ -53,7 +53,7 @@ impl ClientIo {
         Ok(Some((io, is_h2)))
     }
 
-    pub(super) fn into_inner(self) -> TcpStream {
+    pub(super) fn into_inner(self) -> Stream {
         self.inner.into_inner()
     }
 }

@@ -159,7 +159,7 @@ impl Servers {
         state: &Rc<State>,
     ) -> io::Result<()> {
         stream.set_nodelay(true)?;
-        let opening = pin!(ClientIo::open(stream, Rc::clone(state)));
+        let opening = pin!(ClientIo::open(stream.into(), Rc::clone(state)));
         let Some(opened) = unless(Order::Finish, state, opening).await else {
             return Ok(());
         };

@@ -1,13 +1,12 @@
 //! The routing table as one worker uses it: with its own pools, counts and budgets, which outlive the table.
 
 use super::Worker;
+use crate::head::Head;
 use crate::limits::Limits;
 use crate::meter::{Epoch, Meters};
 use crate::pool::Endpoint;
 use crate::proxy::budget::Budget;
 use crate::table::{Address, Policy, Route, Table};
-use http::header::HOST;
-use http::request::Parts;
 use serinus_common::prediction_id::IdKey;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -112,11 +111,8 @@ impl Registry {
 
 impl LocalTable {
     #[inline]
-    pub(super) fn route(&self, head: &Parts) -> Option<Rc<LocalRoute>> {
-        let named = || head.uri.authority().map(|authority| authority.as_str());
-        let in_header = || head.headers.get(HOST)?.to_str().ok();
-        let host = || in_header().or_else(named);
-        let at = self.table.as_ref()?.find(host, head.uri.path())?;
+    pub(super) fn route(&self, head: &impl Head) -> Option<Rc<LocalRoute>> {
+        let at = self.table.as_ref()?.find(|| head.host(), head.path())?;
         self.routes.get(at).map(Rc::clone)
     }
 }
