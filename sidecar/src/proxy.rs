@@ -19,6 +19,7 @@ use answer::Answer;
 use attempt::{Carrier, Failure};
 use body::{Fault, Source};
 use choose::Choosing;
+use http::header::CONNECTION;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version};
 use http_body::Body as _;
@@ -50,13 +51,20 @@ pub(crate) async fn serve(
     let (head, body) = request.into_parts();
     let found = hygiene::look(&head.headers);
     let protocol = found.protocol();
-    let response = match Call::begin(&worker, start, found, head, body) {
+    let (version, retiring) = (head.version, busy.retiring());
+    let mut response = match Call::begin(&worker, start, found, head, body) {
         Ok(call) => call.run(busy).await,
         Err(refusal) => {
             worker.count_refusal(refusal);
             refuse(refusal, protocol, busy)
         }
     };
+    // HTTP/2 says it in a frame. What changes the protocol ends with the tunnel.
+    let says = version < Version::HTTP_2 && response.status() != StatusCode::SWITCHING_PROTOCOLS;
+    if says && retiring.is_retiring() {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
     Ok(response)
 }
 
