@@ -199,7 +199,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::table::{Matcher, ModelSpec, Table};
+    use crate::table::{ModelSpec, Table};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
 
@@ -227,11 +227,9 @@ mod tests {
     fn routes(url: &str) -> Vec<Arc<Route>> {
         let spec = ModelSpec {
             name: "m".into(),
-            matcher: Matcher::Default,
             stable_name: "v1".into(),
             stable: vec![url.to_owned()],
-            endpoints: BTreeMap::new(),
-            split: None,
+            ..ModelSpec::default()
         };
         Table::compile(&[spec], &[], None)
             .unwrap()
