@@ -6,6 +6,7 @@
 mod h1;
 mod h2;
 mod joined;
+mod raw;
 
 pub(crate) use h1::Upstream;
 pub(crate) use joined::poll_write_joined;
@@ -36,6 +37,7 @@ pub(crate) struct Endpoint {
     host: HeaderValue,
     connect_timeout: Duration,
     idle: RefCell<Vec<h1::Idle>>,
+    idle_raw: RefCell<Vec<raw::Idle>>,
     shared: RefCell<Option<http2::SendRequest<Outgoing>>>,
     connecting: tokio::sync::Mutex<()>,
     outstanding: Cell<u32>,
@@ -51,6 +53,7 @@ impl Endpoint {
             address,
             connect_timeout,
             idle: RefCell::default(),
+            idle_raw: RefCell::default(),
             shared: RefCell::default(),
             connecting: tokio::sync::Mutex::default(),
             outstanding: Cell::new(0),
@@ -77,7 +80,7 @@ impl Endpoint {
         self.down_until_ms.set(now_ms + DOWN_MS);
     }
 
-    async fn open(&self) -> io::Result<Stream> {
+    pub(crate) async fn open(&self) -> io::Result<Stream> {
         let (host, port) = self.address.host_port();
         let connect = async {
             match host.parse::<IpAddr>() {

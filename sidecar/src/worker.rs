@@ -9,11 +9,12 @@ mod local;
 mod seal;
 mod tunnel;
 
-pub(crate) use connection::Busy;
+pub(crate) use connection::{Busy, Order, State};
 pub(crate) use deadlines::{Deadline, Deadlines};
 pub(crate) use local::{Lane, LocalRoute};
 pub(crate) use tunnel::Tunnel;
 
+use crate::fast::Buffers;
 use crate::head::Head;
 use crate::limits::Limits;
 use crate::meter::{Meters, Timeline};
@@ -165,6 +166,7 @@ pub(crate) struct Worker {
     pub(crate) timeline: Timeline,
     pub(crate) deadlines: Rc<Deadlines>,
     pub(crate) meters: Meters,
+    pub(crate) buffers: Buffers,
     connections: Connections,
     registry: RefCell<Registry>,
     table: RefCell<Rc<LocalTable>>,
@@ -186,6 +188,7 @@ impl Seed {
             timeline: Timeline::new(now, wall_ms),
             deadlines: Rc::new(Deadlines::new(now)),
             meters: Meters::new(wall_ms / 1000),
+            buffers: Buffers::default(),
             connections: Connections::default(),
             registry: RefCell::default(),
             table: RefCell::default(),

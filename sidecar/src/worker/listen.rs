@@ -3,6 +3,7 @@
 use super::connection::{Order, State};
 use super::io::ClientIo;
 use super::{LocalExecutor, Sealed, Worker, seal};
+use crate::fast::{self, HandOver};
 use crate::proxy;
 use crate::shared::Count;
 use hyper::server::conn::{http1, http2};
@@ -159,13 +160,22 @@ impl Servers {
         state: &Rc<State>,
     ) -> io::Result<()> {
         stream.set_nodelay(true)?;
-        let opening = pin!(ClientIo::open(stream.into(), Rc::clone(state)));
-        let Some(opened) = unless(Order::Finish, state, opening).await else {
-            return Ok(());
-        };
-        let Some((io, is_h2)) = opened? else {
-            return Ok(());
-        };
+        let served = fast::serve(Rc::clone(worker), Rc::clone(state), stream.into());
+        match served.await? {
+            Some(rest) => Box::pin(self.go_on(worker, rest, state)).await,
+            None => Ok(()),
+        }
+    }
+
+    /// What the fast path does not serve.
+    async fn go_on(
+        &self,
+        worker: &Rc<Worker>,
+        rest: HandOver,
+        state: &Rc<State>,
+    ) -> io::Result<()> {
+        let is_h2 = rest.is_h2;
+        let io = ClientIo::new(rest.stream, rest.early, Rc::clone(state));
         let (for_request, of_connection) = (Rc::clone(worker), Rc::clone(state));
         let service = service_fn(move |request| {
             proxy::serve(Rc::clone(&for_request), of_connection.begin(), request)
