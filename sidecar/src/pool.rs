@@ -6,6 +6,7 @@
 mod h1;
 mod h2;
 mod joined;
+mod raw;
 
 pub(crate) use h1::Upstream;
 pub(crate) use joined::poll_write_joined;
@@ -39,6 +40,7 @@ pub(crate) struct Endpoint {
     /// Unknown until the first connection with TLS.
     speaks_h2: Cell<Option<bool>>,
     idle: RefCell<Vec<h1::Idle>>,
+    idle_raw: RefCell<Vec<raw::Idle>>,
     shared: RefCell<Option<http2::SendRequest<Outgoing>>>,
     connecting: tokio::sync::Mutex<()>,
     outstanding: Cell<u32>,
@@ -61,6 +63,7 @@ impl Endpoint {
             tls,
             speaks_h2: Cell::new(speaks_h2),
             idle: RefCell::default(),
+            idle_raw: RefCell::default(),
             shared: RefCell::default(),
             connecting: tokio::sync::Mutex::default(),
             outstanding: Cell::new(0),
@@ -85,6 +88,17 @@ impl Endpoint {
     /// A connection was refused: others go first for a while.
     pub(crate) fn mark_down(&self, now_ms: u64) {
         self.down_until_ms.set(now_ms + DOWN_MS);
+    }
+
+    /// Whether calls that could go over either may go over HTTP/2.
+    pub(crate) fn may_speak_h2(&self) -> bool {
+        matches!(self.address.scheme(), Scheme::Https | Scheme::H2c)
+    }
+
+    /// A connection that carries HTTP/1.1.
+    pub(crate) async fn open_h1(&self) -> io::Result<Stream> {
+        let (stream, _) = self.open(Offer::Http1).await?;
+        Ok(stream)
     }
 
     /// Whether calls that could go over either go over HTTP/2. With TLS the endpoint is asked, once.

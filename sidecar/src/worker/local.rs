@@ -20,6 +20,8 @@ use std::sync::Arc;
 pub(super) struct LocalTable {
     table: Option<Arc<Table>>,
     routes: Vec<Rc<LocalRoute>>,
+    /// Some endpoint may speak HTTP/2 to calls that could go over either.
+    any_h2: bool,
 }
 
 /// A model with a worker's own state.
@@ -30,6 +32,7 @@ pub(crate) struct LocalRoute {
     meter: Rc<Epoch>,
     lanes: Vec<Lane>,
     budget: Rc<RefCell<Budget>>,
+    any_h2: bool,
 }
 
 /// A variant with a worker's own state.
@@ -66,13 +69,14 @@ impl Registry {
                     .collect(),
                 in_flight: self.in_flight(&route.model, &variant.name),
             });
-            let lanes = lanes.collect();
+            let lanes: Vec<Lane> = lanes.collect();
             let budget = self.budgets.entry(route.model.clone());
             let budget = budget.or_insert_with(|| Rc::new(RefCell::new(Budget::new(now_ms))));
             routes.push(Rc::new(LocalRoute {
                 route: Arc::clone(route),
                 table: Arc::clone(&table),
                 meter: meters.epoch(route),
+                any_h2: lanes.iter().any(Lane::may_speak_h2),
                 lanes,
                 budget: Rc::clone(budget),
             }));
@@ -80,6 +84,7 @@ impl Registry {
         self.forget_unused(&routes);
         LocalTable {
             table: Some(table),
+            any_h2: routes.iter().any(|local| local.any_h2),
             routes,
         }
     }
@@ -128,6 +133,12 @@ impl LocalTable {
         table.is_some_and(|table| table.wants_body(head))
     }
 
+    /// Whether only the path through hyper can serve a request.
+    #[inline]
+    pub(super) fn is_for_hyper(&self, head: &impl Head) -> bool {
+        self.wants_body(head) || (self.any_h2 && self.route(head).is_some_and(|local| local.any_h2))
+    }
+
     pub(super) fn place_of_name(&self, head: &impl Head) -> Option<Place> {
         self.table.as_ref()?.place_of_name(head)
     }
@@ -138,6 +149,13 @@ impl LocalTable {
 
     fn at(&self, position: usize) -> Option<Rc<LocalRoute>> {
         self.routes.get(position).map(Rc::clone)
+    }
+}
+
+impl Lane {
+    fn may_speak_h2(&self) -> bool {
+        let mut endpoints = self.endpoints.iter();
+        endpoints.any(|endpoint| endpoint.may_speak_h2())
     }
 }
 
