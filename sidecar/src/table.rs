@@ -9,7 +9,7 @@ pub use address::{Address, AddressError};
 pub use spec::{Held, Ids, Matcher, MatcherError, ModelSpec, StaticSplit};
 
 use crate::breaker::Thresholds;
-use crate::rewrite::Rewrite;
+use crate::rewrite::{Rewrite, StreamForm};
 use crate::route::split::Split;
 use crate::shared::BreakerCell;
 use http::HeaderValue;
@@ -60,6 +60,8 @@ pub struct Variant {
     /// What its calls are changed to.
     pub rewrite: Option<Arc<Rewrite>>,
     pub(crate) header: HeaderValue,
+    /// What the answers of its gRPC streams are.
+    pub(crate) stream: StreamForm,
     /// False for canaries that must never be served again.
     pub(crate) allowed: bool,
     /// Canaries only; set when the table is published.

@@ -7,6 +7,7 @@ use serinus_proto::v1;
 use serinus_runtime::shutdown::{self, Trigger};
 use serinus_sidecar::limits::Limits;
 use serinus_sidecar::meter::Tally;
+use serinus_sidecar::rewrite::StreamForm;
 use serinus_sidecar::shared::Shared;
 use serinus_sidecar::table::{Held, Ids, ModelSpec, Table};
 use serinus_sidecar::worker::{self, LocalEvent, Sealed, Settings, Workers};
@@ -28,6 +29,7 @@ pub struct Setup {
     pub limits: Limits,
     pub workers: usize,
     pub grace: Duration,
+    pub stream: StreamForm,
 }
 
 impl Setup {
@@ -60,6 +62,7 @@ impl Setup {
             limits: Limits::default(),
             workers: 1,
             grace: Duration::from_secs(10),
+            stream: StreamForm::Plain,
         }
     }
 
@@ -75,7 +78,7 @@ impl Setup {
 
     pub fn start(self) -> Sidecar {
         let shared = Arc::new(Shared::new());
-        shared.publish(table(&self.assignment));
+        shared.publish(table(&self.assignment, self.stream));
         let (sealed_out, sealed) = unbounded_channel();
         let (events_out, events) = unbounded_channel();
         let (trigger, drain) = shutdown::channel();
@@ -90,6 +93,7 @@ impl Setup {
         Sidecar {
             addr: workers.local_addr,
             assignment: self.assignment,
+            stream: self.stream,
             workers,
             shared,
             sealed,
@@ -116,11 +120,12 @@ pub fn shares(share: f64) -> v1::Share {
     }
 }
 
-fn table(assignment: &v1::Assignment) -> Table {
+fn table(assignment: &v1::Assignment, stream: StreamForm) -> Table {
     let spec = ModelSpec {
         name: "m".into(),
         stable_name: "floor".into(),
         stable: vec!["http://127.0.0.1:1".into()],
+        stream,
         ..ModelSpec::default()
     };
     let held = Held {
@@ -142,6 +147,7 @@ pub struct Sidecar {
     pub events: UnboundedReceiver<LocalEvent>,
     pub sealed: UnboundedReceiver<Sealed>,
     assignment: v1::Assignment,
+    stream: StreamForm,
     workers: Workers,
     trigger: Trigger,
 }
@@ -159,7 +165,7 @@ impl Sidecar {
     pub fn reassign(&mut self, change: impl FnOnce(&mut v1::Assignment)) {
         self.assignment.epoch += 1;
         change(&mut self.assignment);
-        self.shared.publish(table(&self.assignment));
+        self.shared.publish(table(&self.assignment, self.stream));
     }
 
     pub fn start_draining(&self) {
