@@ -7,6 +7,7 @@
 )]
 
 mod bounds;
+mod certificates;
 mod client;
 mod counting;
 mod draining;
@@ -15,4 +16,5 @@ mod grpc;
 mod sidecar;
 mod splitting;
 mod streaming;
+mod transport;
 mod upstream;
