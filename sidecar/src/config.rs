@@ -116,11 +116,14 @@ pub struct Limits {
     pub body_bytes: u64,
     /// Longest request body that is kept so that stable can answer it after the canary failed, bytes. Default 1 MiB.
     pub replay_bytes: usize,
+    /// How far a request's body is looked into for a key (`json:/...`) or the model's name, bytes; what stands behind is
+    /// not found. Default 256 KiB.
+    pub inspect_bytes: usize,
     /// Open connections of applications. Default 10,000.
     pub connections: usize,
     /// Calls that one variant of one model may have open; above it the answer is a fast 503. Default 1024.
     pub in_flight_per_variant: usize,
-    /// How long a request's head may take. Default `10s`.
+    /// How long a request's head may take, and the beginning of its body where that is looked into. Default `10s`.
     #[serde(with = "durations")]
     pub header_timeout: Duration,
     /// How long a connection, to either side, stays open without a call. Default `60s`.
@@ -137,6 +140,7 @@ impl Default for Limits {
             head_bytes: 64 << 10,
             body_bytes: 64 << 20,
             replay_bytes: 1 << 20,
+            inspect_bytes: 256 << 10,
             connections: 10_000,
             in_flight_per_variant: 1024,
             header_timeout: Duration::from_secs(10),
@@ -171,8 +175,8 @@ impl Default for OutcomeLimits {
 pub struct Model {
     /// What applications call it.
     pub name: String,
-    /// How its requests are recognised: `oip`, `path:/prefix`, `host:name` or `any`. Absent: by the name in the path of
-    /// the Open Inference Protocol, and every request where it is the only model.
+    /// How its requests are recognised: `oip`, `path:/prefix`, `host:name` or `any`. Absent: by the model's name, wherever
+    /// the protocols have it (path, gRPC message, OpenAI body), and every request where it is the only model.
     #[serde(rename = "match", default, skip_serializing_if = "Option::is_none")]
     pub matching: Option<String>,
     /// Base addresses of the variant that serves when nothing else is known, e.g. `http://127.0.0.1:9001`.
@@ -189,7 +193,8 @@ pub struct Model {
     /// Variant name to its fraction of the requests: a fixed split, only without a control plane.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub split: BTreeMap<String, f64>,
-    /// Where the key of the fixed split is: `header:NAME`, `cookie:NAME`, `query:NAME`, `metadata:NAME` or `none`.
+    /// Where the key of the fixed split is: `header:NAME`, `cookie:NAME`, `query:NAME`, `metadata:NAME`, `json:/POINTER`,
+    /// `path:N` or `none`.
     #[serde(default = "Model::default_key")]
     pub key: String,
     /// Salt of the fixed split. Default: the model's name.

@@ -18,7 +18,8 @@ use crate::head::Head;
 use crate::limits::Limits;
 use crate::listen::Socket;
 use crate::meter::{Meters, Timeline};
-use crate::proxy::body::Source;
+use crate::proxy::body::{Early, Source};
+use crate::route::named::Place;
 use crate::shared::Shared;
 use crate::tls::Tls;
 use connection::Connections;
@@ -26,7 +27,7 @@ use hyper::body::Incoming;
 use local::{LocalTable, Registry};
 use serinus_proto::v1;
 use serinus_runtime::shutdown::Drain;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -213,10 +214,31 @@ impl Worker {
     /// The route of a request, by the newest table.
     #[inline]
     pub(crate) fn route(&self, head: &impl Head) -> Option<Rc<LocalRoute>> {
+        self.newest().route(head)
+    }
+
+    /// Whether the beginning of a request's body must be known before its variant can be chosen, by the newest table.
+    #[inline]
+    pub(crate) fn wants_body(&self, head: &impl Head) -> bool {
+        self.newest().wants_body(head)
+    }
+
+    /// Where in its body a request names its model, if nothing else tells it.
+    pub(crate) fn place_of_name(&self, head: &impl Head) -> Option<Place> {
+        self.newest().place_of_name(head)
+    }
+
+    /// The route of a request by the name in its body.
+    pub(crate) fn route_named(&self, name: Option<&[u8]>, place: Place) -> Option<Rc<LocalRoute>> {
+        self.newest().route_named(name, place)
+    }
+
+    #[inline]
+    fn newest(&self) -> Ref<'_, Rc<LocalTable>> {
         if self.shared.version() != self.version.get() {
             self.refresh();
         }
-        self.table.borrow().route(head)
+        self.table.borrow()
     }
 
     /// Takes over the newest table.
@@ -232,8 +254,13 @@ impl Worker {
     }
 
     /// The caller's body, kept as far as a second attempt may need it.
-    pub(crate) fn source(&self, body: Incoming) -> Rc<Source> {
-        Source::new(body, self.limits.replay_bytes, self.limits.body_bytes)
+    pub(crate) fn source(&self, body: Incoming, early: Early) -> Rc<Source> {
+        Source::new(
+            body,
+            early,
+            self.limits.replay_bytes,
+            self.limits.body_bytes,
+        )
     }
 
     /// Unique among the workers.

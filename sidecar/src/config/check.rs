@@ -2,6 +2,7 @@
 
 use super::spec::HANDOVER_PATH;
 use super::{Limits, Model, Sidecar};
+use crate::route::key::KeySource;
 use crate::table::{Address, Matcher, Scheme};
 use serinus_common::ppm::Ppm;
 use std::collections::BTreeSet;
@@ -109,6 +110,9 @@ fn limits(limits: &Limits, found: &mut Vec<String>) {
     if limits.body_bytes < limits.replay_bytes as u64 {
         found.push("limits.replay_bytes: more than limits.body_bytes".into());
     }
+    if limits.body_bytes < limits.inspect_bytes as u64 {
+        found.push("limits.inspect_bytes: more than limits.body_bytes".into());
+    }
     for (key, value) in [
         ("header_timeout", limits.header_timeout),
         ("idle_timeout", limits.idle_timeout),
@@ -195,15 +199,10 @@ fn urls(at: &str, list: &[String], found: &mut Vec<String>) {
 }
 
 fn key(at: &str, key: &str, found: &mut Vec<String>) {
-    let known = ["header", "cookie", "query", "metadata"];
-    let good = key == "none"
-        || key
-            .split_once(':')
-            .is_some_and(|(source, name)| known.contains(&source) && !name.is_empty());
-    if !good {
-        found.push(format!(
-            "{at}.key: \"{key}\"; write \"header:NAME\", \"cookie:NAME\", \"query:NAME\", \"metadata:NAME\" or \"none\""
-        ));
+    // An empty key means something in an assignment only.
+    let key = if key.is_empty() { "\"\"" } else { key };
+    if let Err(error) = key.parse::<KeySource>() {
+        found.push(format!("{at}.key: {error}"));
     }
 }
 

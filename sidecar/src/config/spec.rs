@@ -112,6 +112,7 @@ impl From<Limits> for limits::Limits {
             head_bytes: limits.head_bytes,
             body_bytes: limits.body_bytes,
             replay_bytes: limits.replay_bytes,
+            inspect_bytes: limits.inspect_bytes,
             connections: limits.connections,
             in_flight_per_variant: limits.in_flight_per_variant,
             header_timeout: limits.header_timeout,
