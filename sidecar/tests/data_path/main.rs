@@ -7,6 +7,7 @@
 )]
 
 mod bounds;
+mod certificates;
 mod client;
 mod counting;
 mod draining;
@@ -16,4 +17,5 @@ mod inspecting;
 mod sidecar;
 mod splitting;
 mod streaming;
+mod transport;
 mod upstream;
