@@ -10,6 +10,7 @@ pub use spec::{Held, Ids, Matcher, MatcherError, ModelSpec, StaticSplit};
 
 use crate::breaker::Thresholds;
 use crate::head::Head;
+use crate::rewrite::Rewrite;
 use crate::route::key::KeySource;
 use crate::route::kind::is_about_server;
 use crate::route::named::Place;
@@ -49,6 +50,8 @@ pub struct Route {
     pub(crate) split: Split,
     pub(crate) allow_override: bool,
     pub(crate) policy: Policy,
+    /// The calls of some variant may be changed in more than their path.
+    pub rewrites_bodies: bool,
 }
 
 /// One version of a model.
@@ -60,6 +63,8 @@ pub struct Variant {
     pub share_ppm: u32,
     /// Where it answers.
     pub endpoints: Vec<Address>,
+    /// What its calls are changed to.
+    pub rewrite: Option<Arc<Rewrite>>,
     pub(crate) header: HeaderValue,
     /// False for canaries that must never be served again.
     pub(crate) allowed: bool,

@@ -8,6 +8,7 @@ mod reference;
 mod rendering;
 mod settings;
 mod shortest;
+mod targeting;
 mod viewing;
 
 use super::{complete, parse};
@@ -44,5 +45,6 @@ fn variant(name: &str) -> Variant {
     Variant {
         name: name.into(),
         endpoints: vec!["http://h:1".into()],
+        ..Default::default()
     }
 }
