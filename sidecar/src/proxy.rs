@@ -20,6 +20,7 @@ use answer::Answer;
 use attempt::{Carrier, Failure};
 use body::{Early, Fault, Source};
 use choose::Choosing;
+use http::header::CONNECTION;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version};
 use http_body::Body as _;
@@ -52,6 +53,7 @@ pub(crate) async fn serve(
     let (head, mut body) = request.into_parts();
     let found = hygiene::look(&head.headers);
     let protocol = found.protocol();
+    let (version, retiring) = (head.version, busy.retiring());
     let opening = match worker.wants_body(&head) {
         true => Box::pin(Opening::read(&worker, &head, &mut body))
             .await
@@ -59,13 +61,19 @@ pub(crate) async fn serve(
         false => Ok(None),
     };
     let begun = opening.and_then(|opening| Call::begin(&worker, start, found, head, body, opening));
-    let response = match begun {
+    let mut response = match begun {
         Ok(call) => call.run(busy).await,
         Err(refusal) => {
             worker.count_refusal(refusal);
             refuse(refusal, protocol, busy)
         }
     };
+    // HTTP/2 says it in a frame. What changes the protocol ends with the tunnel.
+    let says = version < Version::HTTP_2 && response.status() != StatusCode::SWITCHING_PROTOCOLS;
+    if says && retiring.is_retiring() {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
     Ok(response)
 }
 

@@ -5,7 +5,8 @@ mod compile;
 mod matching;
 mod spec;
 
-pub use address::{Address, AddressError};
+pub(crate) use address::SOCKET_PATH;
+pub use address::{Address, AddressError, Scheme, Target};
 pub use spec::{Held, Ids, Matcher, MatcherError, ModelSpec, StaticSplit};
 
 use crate::breaker::Thresholds;

@@ -8,6 +8,7 @@ use crate::pool::Endpoint;
 use crate::proxy::budget::Budget;
 use crate::route::named::Place;
 use crate::table::{Address, Policy, Route, Table};
+use crate::tls::Tls;
 use serinus_common::prediction_id::IdKey;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -52,6 +53,7 @@ impl Registry {
         table: Arc<Table>,
         meters: &Meters,
         limits: &Limits,
+        tls: &Arc<Tls>,
         now_ms: u64,
     ) -> LocalTable {
         let mut routes = Vec::with_capacity(table.routes().len());
@@ -60,7 +62,7 @@ impl Registry {
                 endpoints: variant
                     .endpoints
                     .iter()
-                    .map(|address| self.endpoint(address, limits))
+                    .map(|address| self.endpoint(address, limits, tls))
                     .collect(),
                 in_flight: self.in_flight(&route.model, &variant.name),
             });
@@ -82,9 +84,12 @@ impl Registry {
         }
     }
 
-    fn endpoint(&mut self, address: &Address, limits: &Limits) -> Rc<Endpoint> {
+    fn endpoint(&mut self, address: &Address, limits: &Limits, tls: &Arc<Tls>) -> Rc<Endpoint> {
         let endpoint = self.endpoints.entry(address.clone());
-        let new = || Rc::new(Endpoint::new(address.clone(), limits.connect_timeout));
+        let new = || {
+            let tls = Arc::clone(tls);
+            Rc::new(Endpoint::new(address.clone(), limits.connect_timeout, tls))
+        };
         Rc::clone(endpoint.or_insert_with(new))
     }
 
