@@ -115,12 +115,12 @@ const VARIANT_COUNTERS: [VariantCounter; 9] = [
     ),
     (
         "diverted_total",
-        "Requests sent to stable because the breaker was open.",
+        "Requests sent to stable because the breaker was open or the variant not ready.",
         |t| t.diverted,
     ),
     (
         "overrides_total",
-        "Requests that named the variant themselves; never judged.",
+        "Requests that named the variant themselves, or that a rule sent there; never judged.",
         |t| t.overrides,
     ),
     ("unkeyed_total", "Assigned requests without a key.", |t| {
@@ -241,7 +241,7 @@ fn variants(parts: &Parts, out: &mut Exposition) {
     out.family(
         "variant_ready",
         Kind::Gauge,
-        "Whether at least one endpoint of the variant answers.",
+        "Whether at least one endpoint of the variant is ready.",
     );
     for ((model, variant), probed) in parts.probed.borrow().iter() {
         let labels = [("model", model.as_str()), ("variant", variant.as_str())];

@@ -87,6 +87,7 @@ struct VariantView {
     requests: BTreeMap<&'static str, u64>,
     rescued: u64,
     diverted: u64,
+    overrides: u64,
     user_errors: u64,
     latency_ms: Option<Latency>,
 }
@@ -228,6 +229,7 @@ fn view(
             .collect(),
         rescued: tally.rescued,
         diverted: tally.diverted,
+        overrides: tally.overrides,
         user_errors: tally.user_errors,
         latency_ms: milliseconds(0.5)
             .zip(milliseconds(0.95))

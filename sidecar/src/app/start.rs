@@ -59,6 +59,7 @@ pub(super) struct ControlPlane {
 pub(super) async fn start(config: Sidecar) -> anyhow::Result<Running> {
     let started = Instant::now();
     let shared: Shared = Arc::new(shared::Shared::new());
+    shared.watch_endpoints();
     let specs = specs(&config)?;
     let tls = Arc::new(config.tls.load()?);
     tokio::spawn(tls::watch(Arc::clone(&tls)));

@@ -7,6 +7,7 @@
 )]
 
 mod bounds;
+mod choosing;
 mod client;
 mod counting;
 mod draining;

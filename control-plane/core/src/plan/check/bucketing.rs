@@ -101,12 +101,12 @@ fn key(key: &str) -> Result<(), String> {
 
 /// As sidecars read it: a member or an element after each slash, `~0` for `~` and `~1` for `/`.
 fn is_pointer(text: &str) -> bool {
-    let escapes = text.split('~').skip(1);
+    let mut escapes = text.split('~').skip(1);
     text.starts_with('/')
         && text.len() <= 256
         && text.matches('/').count() <= 32
         && !text.chars().any(char::is_control)
-        && escapes.fold(true, |good, rest| good && rest.starts_with(['0', '1']))
+        && escapes.all(|rest| rest.starts_with(['0', '1']))
 }
 
 /// A character of an HTTP token (RFC 9110, 5.6.2).
