@@ -8,6 +8,7 @@ pub mod config;
 #[cfg(test)]
 mod fake;
 mod head;
+pub mod inspect;
 pub mod limits;
 pub mod listen;
 pub mod meter;
