@@ -7,6 +7,7 @@ pub(crate) mod budget;
 pub(crate) mod choose;
 mod forward;
 mod hygiene;
+mod minted;
 mod opening;
 pub(crate) mod refuse;
 mod saved;
@@ -21,12 +22,13 @@ use answer::Answer;
 use attempt::{Carrier, Failure};
 use body::{Early, Fault, Source};
 use choose::Choosing;
-use http::header::CONNECTION;
+use http::header::{CONNECTION, SET_COOKIE};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hygiene::Found;
 use hyper::body::Incoming;
+use minted::Minted;
 use opening::Opening;
 use refuse::Refusal;
 use saved::Saved;
@@ -122,6 +124,7 @@ struct Call {
     idempotent: bool,
     upgrade: Option<HeaderValue>,
     rescue_granted: Cell<bool>,
+    minted: Option<Box<Minted>>,
 }
 
 type Outcome = Result<(Response<Incoming>, Carrier), Failure>;
@@ -143,9 +146,14 @@ impl Call {
         if found.bytes + head.uri.path().len() > worker.limits.head_bytes {
             return Err(Refusal::HeadTooLarge);
         }
-        let (route, key, early) = match opening {
-            Some(opening) => (Some(opening.route), opening.key, opening.early),
-            None => (worker.route(&head), None, Early::default()),
+        let (route, key, minted, early) = match opening {
+            Some(Opening {
+                route,
+                key,
+                minted,
+                early,
+            }) => (Some(route), key, minted, early),
+            None => (worker.route(&head), None, None, Early::default()),
         };
         let size = body.size_hint();
         if size.lower() + early.bytes() > worker.limits.body_bytes {
@@ -161,6 +169,7 @@ impl Call {
         let choosing = Choosing {
             head: &head,
             body_key: key.as_deref(),
+            minted: minted.as_ref().map(Minted::key),
             asks: found.ours,
             rescuable: idempotent && small && route.policy().rescue,
             now_ms: unix_ms,
@@ -186,6 +195,7 @@ impl Call {
             saved: RefCell::default(),
             worker: Rc::clone(worker),
             rescue_granted: Cell::new(false),
+            minted: minted.map(Box::new),
             route,
             found,
             ticket,
@@ -289,6 +299,11 @@ impl Call {
         let serving = &self.route.route().variants[self.ticket.serving()];
         headers.insert(VARIANT, serving.header.clone());
         headers.insert(PREDICTION_ID, self.ticket.prediction_id());
+        if let Some(minted) = &self.minted
+            && let Some(cookie) = minted.header(&self.route.route().split.key)
+        {
+            headers.append(SET_COOKIE, cookie);
+        }
     }
 }
 

@@ -88,6 +88,7 @@ struct VariantView {
     requests: BTreeMap<&'static str, u64>,
     rescued: u64,
     diverted: u64,
+    overrides: u64,
     user_errors: u64,
     latency_ms: Option<Latency>,
     /// Answers that were streams; of these, failed after their head.
@@ -235,6 +236,7 @@ fn view(
             .collect(),
         rescued: tally.rescued,
         diverted: tally.diverted,
+        overrides: tally.overrides,
         user_errors: tally.user_errors,
         latency_ms: Latency::of(&tally.latency),
         streams: tally.contents.streams,

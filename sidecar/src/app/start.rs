@@ -97,6 +97,7 @@ pub(super) async fn start(config: Sidecar) -> anyhow::Result<Running> {
     let inference = listen::addresses(&sockets.inference).context("listen: read the addresses")?;
     let admin = sockets.admin.address().ok().and_then(|at| at.tcp());
     let shared: Shared = Arc::new(shared::Shared::new());
+    shared.watch_endpoints();
     let (serving, drain) = shutdown::channel();
     let (sealed, sealing) = mpsc::unbounded_channel();
     let (local, events) = mpsc::unbounded_channel();

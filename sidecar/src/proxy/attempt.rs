@@ -3,7 +3,7 @@
 use super::body::{Fault, Outgoing};
 use super::saved::Saved;
 use super::{Call, Outcome, forward};
-use crate::classify::Protocol;
+use crate::classify::{self, Protocol};
 use crate::pool::{Claim, Endpoint, Upstream, least_outstanding};
 use crate::worker::Lane;
 use http::{Request, Response, Version};
@@ -72,15 +72,32 @@ impl Call {
     pub(super) async fn attempt(&self, variant: usize) -> Outcome {
         let lane = self.route.lane(variant);
         let claim = self.claim(lane, None)?;
-        match self.attempt_at(claim).await {
+        match self.observed(claim).await {
             Ok(answered) => Ok(answered),
             Err(Unanswered::Failed(failure)) => Err(failure),
             Err(Unanswered::Refused(claim, error)) => {
                 let other = self.elsewhere(lane, claim, &error)?;
-                let answered = Box::pin(self.attempt_at(other)).await;
+                let answered = Box::pin(self.observed(other)).await;
                 answered.map_err(Unanswered::failure)
             }
         }
+    }
+
+    /// An endpoint that fails again and again is passed over for a while. A timeout does not count: it leaves requests
+    /// outstanding, and so few new ones come.
+    async fn observed(&self, claim: Claim) -> Attempted {
+        let endpoint = Rc::clone(claim.endpoint());
+        let attempted = self.attempt_at(claim).await;
+        let failed = match &attempted {
+            Ok((response, _)) => {
+                let protocol = self.found.protocol();
+                classify::of_head(protocol, response.status(), response.headers()).is_failure()
+            }
+            Err(Unanswered::Failed(failure)) => *failure == Failure::Broken,
+            Err(Unanswered::Refused(..)) => return attempted,
+        };
+        endpoint.answered(failed, self.worker.deadlines.now_ms());
+        attempted
     }
 
     async fn attempt_at(&self, claim: Claim) -> Attempted {

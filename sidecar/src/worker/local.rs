@@ -42,10 +42,20 @@ pub(crate) struct Lane {
     in_flight: Rc<Cell<usize>>,
 }
 
+impl Lane {
+    /// Whether at least one endpoint is ready, as the checks found.
+    #[inline]
+    pub(crate) fn is_ready(&self) -> bool {
+        self.endpoints.iter().any(|endpoint| endpoint.is_ready())
+    }
+}
+
 /// What outlives tables.
 #[derive(Debug, Default)]
 pub(super) struct Registry {
-    endpoints: HashMap<Address, Rc<Endpoint>>,
+    /// By model, variant and address: two variants of one server share no connections, so that neither can be in the
+    /// other's way.
+    endpoints: HashMap<(String, String, Address), Rc<Endpoint>>,
     in_flight: HashMap<(String, String), Rc<Cell<usize>>>,
     budgets: HashMap<String, Rc<RefCell<Budget>>>,
 }
@@ -65,7 +75,13 @@ impl Registry {
                 endpoints: variant
                     .endpoints
                     .iter()
-                    .map(|address| self.endpoint(address, limits, tls))
+                    .enumerate()
+                    .map(|(at, address)| {
+                        let key = (route.model.clone(), variant.name.clone(), address.clone());
+                        let endpoint = self.endpoint(key, limits, tls);
+                        endpoint.watch(variant.health.get(at).cloned());
+                        endpoint
+                    })
                     .collect(),
                 in_flight: self.in_flight(&route.model, &variant.name),
             });
@@ -89,11 +105,17 @@ impl Registry {
         }
     }
 
-    fn endpoint(&mut self, address: &Address, limits: &Limits, tls: &Arc<Tls>) -> Rc<Endpoint> {
-        let endpoint = self.endpoints.entry(address.clone());
+    fn endpoint(
+        &mut self,
+        key: (String, String, Address),
+        limits: &Limits,
+        tls: &Arc<Tls>,
+    ) -> Rc<Endpoint> {
+        let address = key.2.clone();
+        let endpoint = self.endpoints.entry(key);
         let new = || {
             let tls = Arc::clone(tls);
-            Rc::new(Endpoint::new(address.clone(), limits.connect_timeout, tls))
+            Rc::new(Endpoint::new(address, limits.connect_timeout, tls))
         };
         Rc::clone(endpoint.or_insert_with(new))
     }

@@ -8,6 +8,7 @@
 
 mod bounds;
 mod certificates;
+mod choosing;
 mod client;
 mod counting;
 mod draining;

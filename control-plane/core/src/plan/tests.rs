@@ -8,6 +8,7 @@ mod reference;
 mod rendering;
 mod settings;
 mod shortest;
+mod targeting;
 mod viewing;
 
 use super::{complete, parse};

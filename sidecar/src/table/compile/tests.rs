@@ -76,6 +76,8 @@ fn a_static_split_needs_no_control_plane() {
         shares: BTreeMap::from([("v2".into(), 0.1)]),
         key: "header:x-user-id".into(),
         salt: "s".into(),
+        sticky: false,
+        targeting: Vec::new(),
     });
     let table = Table::compile(&[spec.clone()], &[], None).unwrap();
     assert_eq!(shares(&table), [900_000, 100_000]);

@@ -118,10 +118,6 @@ fn capabilities_of_later_versions() {
             "winner: not supported in this version: winner",
         ),
         (
-            "targeting: []",
-            "targeting: not supported in this version: targeting",
-        ),
-        (
             "prediction: {json: /a}",
             "prediction: not supported in this version: prediction",
         ),
@@ -130,14 +126,6 @@ fn capabilities_of_later_versions() {
             "outcome_horizon: not supported in this version: outcome_horizon",
         ),
         ("gates: []", "gates: not supported in this version: gates"),
-        (
-            "bucketing: {key: json:/user}",
-            "bucketing.key: not supported in this version: bucketing.key json:",
-        ),
-        (
-            "bucketing: {sticky: true}",
-            "bucketing.sticky: not supported in this version: sticky",
-        ),
         (
             "guardrails: [{metric: error_rate, margin: 0.01, selector: {}}]",
             "guardrails[0].selector: not supported in this version: selector",
