@@ -8,11 +8,13 @@ mod choose;
 mod forward;
 mod hygiene;
 mod refuse;
+mod rewriting;
 mod saved;
 mod ticket;
 mod upgrade;
 
 use crate::classify::{self, Protocol};
+use crate::rewrite;
 use crate::shared::Count;
 use crate::worker::{Busy, Deadline, LocalRoute, Worker};
 use answer::Answer;
@@ -25,6 +27,7 @@ use http_body::Body as _;
 use hygiene::Found;
 use hyper::body::Incoming;
 use refuse::Refusal;
+use rewriting::Restored;
 use saved::Saved;
 use serinus_common::class::Class;
 use std::cell::{Cell, RefCell};
@@ -96,6 +99,9 @@ struct Call {
     idempotent: bool,
     upgrade: Option<HeaderValue>,
     rescue_granted: Cell<bool>,
+    /// The body names the model, and some variant may name another one.
+    names_in_json: bool,
+    restored: RefCell<Option<Box<Restored>>>,
 }
 
 type Outcome = Result<(Response<Incoming>, Carrier), Failure>;
@@ -138,6 +144,7 @@ impl Call {
         };
         let total = named.unwrap_or_else(|| route.policy().timeout).min(LONGEST);
         let bound = route.policy().attempt_timeout.min(total / 2);
+        let names_in_json = route.route().rewrites_bodies && rewrite::is_json(&head);
         hygiene::clean_request(&mut head.headers, found);
         Ok(Box::new(Self {
             deadline: worker.deadlines.add(now_ms + bound.as_millis() as u64),
@@ -148,6 +155,8 @@ impl Call {
             saved: RefCell::default(),
             worker: Rc::clone(worker),
             rescue_granted: Cell::new(false),
+            names_in_json,
+            restored: RefCell::default(),
             route,
             found,
             ticket,
@@ -236,6 +245,7 @@ impl Call {
             Failure::Timeout => Refusal::Timeout,
             Failure::Body(Fault::TooLarge) => Refusal::BodyTooLarge,
             Failure::Body(Fault::Caller) => Refusal::BadBody,
+            Failure::Body(Fault::Unchangeable(why)) => Refusal::Unchangeable(why),
         };
         if let Failure::Body(_) = failure {
             self.worker.shared.count(Count::Refused);

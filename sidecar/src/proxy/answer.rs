@@ -2,6 +2,7 @@
 //! the call.
 
 use super::attempt::Carrier;
+use super::rewriting::Restoration;
 use super::{Call, hygiene};
 use crate::classify::{self, Protocol};
 use crate::worker::Busy;
@@ -43,6 +44,9 @@ struct Tail {
     carrier: Option<Carrier>,
     call: Box<Call>,
     stall_ms: u64,
+    restoration: Option<Box<Restoration>>,
+    /// What comes after something that was held back.
+    next: Option<Frame<Bytes>>,
     class: Class,
     /// gRPC has its last word in the trailers, which are still to come.
     awaits_status: bool,
@@ -75,6 +79,7 @@ impl Call {
         if classify::is_event_stream(&parts.headers) {
             self.ticket.stop_clock();
         }
+        let restoration = self.restoration(&mut parts);
         self.label(&mut parts.headers);
         let timeout = self
             .route
@@ -88,6 +93,8 @@ impl Call {
             carrier: Some(carrier),
             call: self,
             stall_ms,
+            restoration,
+            next: None,
             class,
             awaits_status,
             ended: false,
@@ -99,6 +106,9 @@ impl Call {
 
 impl Tail {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CutShort>>> {
+        if let Some(frame) = self.next.take() {
+            return Poll::Ready(Some(Ok(frame)));
+        }
         if self.ended {
             return Poll::Ready(None);
         }
@@ -139,10 +149,10 @@ impl Tail {
         let frame = match frame {
             None => {
                 self.complete();
-                return None;
+                return self.held_back().map(Ok);
             }
             Some(Err(error)) => {
-                self.cut(Class::Model);
+                self.cut(self.call.fault_class().unwrap_or(Class::Model));
                 return Some(Err(CutShort::Upstream(error)));
             }
             Some(Ok(frame)) => frame,
@@ -159,7 +169,30 @@ impl Tail {
         if self.body.is_end_stream() {
             self.complete();
         }
-        Some(Ok(frame))
+        Some(Ok(self.restored(frame)))
+    }
+
+    /// The frame as the caller gets it.
+    fn restored(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
+        let Some(restoration) = &mut self.restoration else {
+            return frame;
+        };
+        match frame.into_data() {
+            Ok(data) => Frame::data(restoration.feed(&data)),
+            Err(trailers) => match self.held_back() {
+                Some(held) => {
+                    self.next = Some(trailers);
+                    held
+                }
+                None => trailers,
+            },
+        }
+    }
+
+    /// What the restoration has kept of an answer that ended within a frame.
+    fn held_back(&mut self) -> Option<Frame<Bytes>> {
+        let held = self.restoration.as_mut()?.restorer.finish();
+        (!held.is_empty()).then(|| Frame::data(held))
     }
 
     /// The answer has ended as it should.
@@ -216,13 +249,15 @@ impl Body for Answer {
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Own(text) => text.is_empty(),
-            Kind::Passed(tail) => tail.ended || tail.body.is_end_stream(),
+            Kind::Passed(tail) => tail.next.is_none() && (tail.ended || tail.body.is_end_stream()),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             Kind::Own(text) => SizeHint::with_exact(text.len() as u64),
+            // A restored body becomes longer or shorter.
+            Kind::Passed(tail) if tail.restoration.is_some() => SizeHint::default(),
             Kind::Passed(tail) => tail.body.size_hint(),
         }
     }

@@ -97,6 +97,16 @@ fn message(path: &str) -> Option<Place> {
     }
 }
 
+/// Whether the answers of a gRPC call name the model in their fields 1 and 2.
+pub(super) fn is_infer(path: &str) -> bool {
+    path.strip_prefix(OIP_SERVICE) == Some("ModelInfer") || is_stream_infer(path)
+}
+
+/// Whether a call is the one whose answers are built in two ways.
+pub(super) fn is_stream_infer(path: &str) -> bool {
+    path.strip_prefix(OIP_SERVICE) == Some("ModelStreamInfer")
+}
+
 fn after(path: &str, part: &str) -> Option<usize> {
     path.find(part).map(|at| at + part.len())
 }

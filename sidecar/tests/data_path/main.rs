@@ -12,6 +12,8 @@ mod counting;
 mod draining;
 mod failing;
 mod grpc;
+mod restoring;
+mod rewriting;
 mod sidecar;
 mod splitting;
 mod streaming;
