@@ -58,6 +58,7 @@ pub enum StreamForm {
 /// What the calls of a variant are changed to.
 #[derive(Debug)]
 pub struct Rewrite {
+    spec: Spec,
     path: Segments,
     /// The name as JSON, with its quotes.
     json: Option<Bytes>,
@@ -114,6 +115,7 @@ impl Rewrite {
         let versions = |version: &str| format!("/versions/{}", escape::segment(version));
         let labels = |label: &str| format!("/labels/{}", escape::segment(label));
         Self {
+            spec: spec.clone(),
             path: Segments {
                 model: model.map(escape::segment),
                 oip_version: version.map(versions),
@@ -129,6 +131,12 @@ impl Rewrite {
                 .restore
                 .then(|| spec.stream.unwrap_or(StreamForm::Plain)),
         }
+    }
+
+    /// What was asked for.
+    #[must_use]
+    pub fn spec(&self) -> &Spec {
+        &self.spec
     }
 
     /// The request target for the variant, if it is another one. `target` is a path with its query.

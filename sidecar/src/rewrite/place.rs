@@ -53,8 +53,7 @@ const TF_SERVICE: &str = "/tensorflow.serving.PredictionService/";
 const TF_CALLS: [&str; 4] = ["Predict", "Classify", "Regress", "GetModelMetadata"];
 
 /// Calls of OpenAI's protocol, and of its relatives, that name the model in their JSON.
-const OPENAI_CALLS: [&str; 10] = [
-    "/chat/completions",
+const OPENAI_CALLS: [&str; 9] = [
     "/completions",
     "/embeddings",
     "/responses",
@@ -80,7 +79,8 @@ pub(super) fn place(method: &str, path: &str, grpc: bool) -> Option<Place> {
     if let Some(at) = after(path, "/v1/models/") {
         return v1(path, at).map(Place::Path);
     }
-    if method != "POST" || !OPENAI_CALLS.iter().any(|call| path.ends_with(call)) {
+    let call = path.trim_end_matches('/');
+    if method != "POST" || !OPENAI_CALLS.iter().any(|known| call.ends_with(known)) {
         return None;
     }
     let azure = after(path, "/deployments/").and_then(|at| azure(path, at));
@@ -276,7 +276,7 @@ mod tests {
         for path in [
             "/v1/chat/completions",
             "/openai/v1/embeddings",
-            "/v1/responses",
+            "/v1/responses/",
             "/rerank",
         ] {
             assert_eq!(place("POST", path, false), Some(Place::Json), "{path}");

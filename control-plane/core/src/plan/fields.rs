@@ -9,7 +9,7 @@ use super::tree::Node;
 use prost_types::Duration;
 
 /// Capabilities that the design names and this version does not have.
-const NOT_YET: [&str; 13] = [
+const NOT_YET: [&str; 12] = [
     "shadow",
     "freeze",
     "winner",
@@ -19,7 +19,6 @@ const NOT_YET: [&str; 13] = [
     "gates",
     "gate",
     "selector",
-    "rewrite",
     "readiness",
     "sticky",
     "sticky_cookie",
