@@ -10,12 +10,14 @@ mod hygiene;
 mod minted;
 mod opening;
 pub(crate) mod refuse;
+mod rewriting;
 mod saved;
 pub(crate) mod ticket;
 mod upgrade;
 
 use crate::classify::{self, Protocol};
 use crate::inspect::Kind;
+use crate::rewrite;
 use crate::shared::Count;
 use crate::worker::{Busy, Deadline, LocalRoute, Worker};
 use answer::Answer;
@@ -31,6 +33,7 @@ use hyper::body::Incoming;
 use minted::Minted;
 use opening::Opening;
 use refuse::Refusal;
+use rewriting::Restored;
 use saved::Saved;
 use serinus_common::class::Class;
 use std::cell::{Cell, RefCell};
@@ -125,6 +128,9 @@ struct Call {
     upgrade: Option<HeaderValue>,
     rescue_granted: Cell<bool>,
     minted: Option<Box<Minted>>,
+    /// The body names the model, and some variant may name another one.
+    names_in_json: bool,
+    restored: RefCell<Option<Box<Restored>>>,
 }
 
 type Outcome = Result<(Response<Incoming>, Carrier), Failure>;
@@ -183,6 +189,7 @@ impl Call {
         };
         let total = named.unwrap_or_else(|| route.policy().timeout).min(LONGEST);
         let bound = route.policy().attempt_timeout.min(total / 2);
+        let names_in_json = route.route().rewrites_bodies && rewrite::is_json(&head);
         hygiene::clean_request(&mut head.headers, found);
         Ok(Box::new(Self {
             deadline: worker.deadlines.add(now_ms + bound.as_millis() as u64),
@@ -196,6 +203,8 @@ impl Call {
             worker: Rc::clone(worker),
             rescue_granted: Cell::new(false),
             minted: minted.map(Box::new),
+            names_in_json,
+            restored: RefCell::default(),
             route,
             found,
             ticket,
@@ -284,6 +293,7 @@ impl Call {
             Failure::Timeout => Refusal::Timeout,
             Failure::Body(Fault::TooLarge) => Refusal::BodyTooLarge,
             Failure::Body(Fault::Caller) => Refusal::BadBody,
+            Failure::Body(Fault::Unchangeable(why)) => Refusal::Unchangeable(why),
         };
         if let Failure::Body(_) = failure {
             self.worker.shared.count(Count::Refused);

@@ -40,6 +40,19 @@ pub(super) fn check(config: &Sidecar) -> Result<(), Mistakes> {
             )),
             Err(error) => found.push(format!("{at}.{error}")),
         }
+        let known =
+            |name: &String| *name == model.stable_name || model.endpoints.contains_key(name);
+        // The plan may name any variant.
+        let rewrites = model
+            .rewrite
+            .keys()
+            .filter(|_| config.control_plane.is_empty());
+        for variant in rewrites.filter(|name| !known(name)) {
+            found.push(format!(
+                "{at}.rewrite.{variant}: unknown; write {at}.rewrite.{}, or add {at}.endpoints.{variant} = [\"http://...\"]",
+                model.stable_name
+            ));
+        }
         if !model.split.is_empty() && !config.control_plane.is_empty() {
             found.push(format!(
                 "{at}.split: a fixed split and a control plane exclude each other; remove one"

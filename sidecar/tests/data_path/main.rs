@@ -15,6 +15,8 @@ mod draining;
 mod failing;
 mod grpc;
 mod inspecting;
+mod restoring;
+mod rewriting;
 mod sidecar;
 mod splitting;
 mod streaming;
