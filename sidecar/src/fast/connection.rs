@@ -9,7 +9,7 @@ use super::own::{self, Manner};
 use super::request::{self, RequestHead};
 use crate::net::Stream;
 use crate::proxy::refuse::Refusal;
-use crate::worker::{Busy, Order, State, Worker};
+use crate::worker::{Busy, LocalRoute, Order, State, Worker};
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -180,7 +180,11 @@ impl Connection {
             Err(why) => (bytes.len(), Some(self.malformed(why))),
             Ok(Some(head)) if is_for_hyper(&head) => (0, Some(Next::HandOver { is_h2: false })),
             Ok(Some(head)) => {
-                let (used, next) = self.begin(&head, &bytes[head.length..], cx);
+                let route = self.worker.route(&head);
+                if route.as_ref().is_some_and(|route| changes_body(route, &head)) {
+                    return (0, Some(Next::HandOver { is_h2: false }));
+                }
+                let (used, next) = self.begin(route, &head, &bytes[head.length..], cx);
                 (head.length + used, Some(next))
             }
         }
@@ -188,6 +192,7 @@ impl Connection {
 
     fn begin(
         &mut self,
+        route: Option<Rc<LocalRoute>>,
         head: &RequestHead<'_, '_>,
         rest: &[u8],
         cx: &mut Context<'_>,
@@ -200,7 +205,8 @@ impl Connection {
             stream: &mut self.stream,
             early: &mut self.early,
         };
-        match Exchange::begin(&mut client, head, rest, cx) {
+        let begun = route.ok_or(Refusal::NoModel);
+        match begun.and_then(|route| Exchange::begin(&mut client, route, head, rest, cx)) {
             Ok((exchange, used)) => {
                 self.exchange = Some(exchange);
                 (used, Next::Exchange)
@@ -315,6 +321,13 @@ impl Connection {
         .await;
         Ok(())
     }
+}
+
+/// Whether some variant may want another body than the one that came, or change the answer's.
+fn changes_body(local: &LocalRoute, head: &RequestHead<'_, '_>) -> bool {
+    let route = local.route();
+    let mut rewrites = route.variants.iter().filter_map(|variant| variant.rewrite.as_ref());
+    route.rewrites_bodies && rewrites.any(|rewrite| rewrite.wants_body(head))
 }
 
 /// What is rare or another protocol's. hyper serves it, and the rest of the connection.

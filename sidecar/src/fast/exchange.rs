@@ -16,7 +16,7 @@ use crate::pool::Claim;
 use crate::proxy::attempt::Failure;
 use crate::proxy::body::Fault;
 use crate::proxy::refuse::Refusal;
-use crate::worker::{Deadline, State, Worker};
+use crate::worker::{Deadline, LocalRoute, State, Worker};
 use serinus_common::class::Class;
 use std::io;
 use std::ops::Range;
@@ -120,6 +120,7 @@ impl Exchange {
     /// the request's.
     pub(super) fn begin(
         client: &mut Client<'_>,
+        route: Rc<LocalRoute>,
         head: &RequestHead<'_, '_>,
         rest: &[u8],
         cx: &mut Context<'_>,
@@ -133,7 +134,7 @@ impl Exchange {
             return Err(Refusal::BodyTooLarge);
         }
         let short = !head.lengths.chunked && announced <= limits.replay_bytes as u64;
-        let call = Call::open(client.worker, head, short)?;
+        let call = Call::open(client.worker, route, head, short)?;
         let buffers = &client.worker.buffers;
         let mut exchange = Self {
             call,
