@@ -54,6 +54,7 @@ impl Call {
         let unix_ms = worker.timeline.ms(start);
         let choosing = Choosing {
             head,
+            body_key: None,
             asks: head.marks.ours,
             rescuable: idempotent && replayable && policy.rescue,
             now_ms: unix_ms,

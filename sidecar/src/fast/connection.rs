@@ -180,8 +180,11 @@ impl Connection {
             Err(why) => (bytes.len(), Some(self.malformed(why))),
             Ok(Some(head)) if is_for_hyper(&head) => (0, Some(Next::HandOver { is_h2: false })),
             Ok(Some(head)) => {
-                let route = self.worker.route(&head);
-                if route.as_ref().is_some_and(|route| changes_body(route, &head)) {
+                let route = match self.worker.wants_body(&head) {
+                    true => return (0, Some(Next::HandOver { is_h2: false })),
+                    false => self.worker.route(&head),
+                };
+                if route.as_ref().is_some_and(|route| !is_simple(route, &head)) {
                     return (0, Some(Next::HandOver { is_h2: false }));
                 }
                 let (used, next) = self.begin(route, &head, &bytes[head.length..], cx);
@@ -251,7 +254,7 @@ impl Connection {
             self.busy = Some(self.state.begin());
         }
         let end = match end {
-            End::Keep if self.state.is_finishing() => End::Close,
+            End::Keep if self.state.is_retiring() => End::Close,
             end => end,
         };
         let manner = Manner {
@@ -323,11 +326,15 @@ impl Connection {
     }
 }
 
-/// Whether some variant may want another body than the one that came, or change the answer's.
-fn changes_body(local: &LocalRoute, head: &RequestHead<'_, '_>) -> bool {
+/// Whether every variant takes the body as it came, and HTTP/1.1.
+fn is_simple(local: &LocalRoute, head: &RequestHead<'_, '_>) -> bool {
     let route = local.route();
-    let mut rewrites = route.variants.iter().filter_map(|variant| variant.rewrite.as_ref());
-    route.rewrites_bodies && rewrites.any(|rewrite| rewrite.wants_body(head))
+    let mut rewrites = route
+        .variants
+        .iter()
+        .filter_map(|variant| variant.rewrite.as_ref());
+    let changes_body = route.rewrites_bodies && rewrites.any(|rewrite| rewrite.wants_body(head));
+    !changes_body && local.speaks_http1()
 }
 
 /// What is rare or another protocol's. hyper serves it, and the rest of the connection.

@@ -254,7 +254,7 @@ impl Exchange {
     fn own(&mut self, client: &mut Client<'_>, write: impl FnOnce(&mut Vec<u8>, Manner<'_>)) {
         self.hang_up();
         let done = self.request.is_done();
-        self.keep &= done && !client.state.is_finishing();
+        self.keep &= done && !client.state.is_retiring();
         let (variant, id) = self.call.labels();
         let labels = Labels {
             variant,
