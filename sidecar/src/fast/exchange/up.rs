@@ -23,8 +23,7 @@ impl Exchange {
             self.failed(client, Failure::Connect);
             return 0;
         };
-        let prefix = claim.endpoint().address().prefix();
-        let target = (!prefix.is_empty()).then(|| format!("{prefix}{}", head.target));
+        let target = self.call.target(claim.endpoint(), head.method, head.target);
         self.target = edit::request(self.up.bytes_mut(), head, target.as_deref());
         self.original = target.map(|_| head.target.into());
         self.head_bytes = self.up.kept();
