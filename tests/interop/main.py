@@ -9,11 +9,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import families
+from families import kserve, litellm, mlflow, mlserver
 from harness import report
 from harness.context import Context
 
-FAMILIES: dict[str, Callable[[Context], None]] = {"mlserver": families.mlserver}
+FAMILIES: dict[str, Callable[[Context], None]] = {
+    "mlserver": mlserver.run,
+    "kserve": kserve.run,
+    "mlflow": mlflow.run,
+    "litellm": litellm.run,
+}
 
 
 def ended(_number: int, _frame: object) -> None:

@@ -27,7 +27,7 @@ def interleaved(ledger: Ledger, pair: Pair, mistakes: list[Mistake], good: Mista
     for round_, mistake in ((r, m) for r in range(rounds) for m in mistakes):
         for key in keys(3, f"{mistake.kind}-{round_}"):
             answer = pair.post(key, mistake.path, mistake.body, mistake.headers, kind=mistake.kind)
-            ledger.check(answer.status == mistake.status, f"{mistake.path}: {answer.status}, not {mistake.status}")
+            ledger.check(answer.status == mistake.status, f"{mistake}: {answer.status} {answer.body!r}")
             for _ in range(2):
                 answer = pair.post(key, good.path, good.body, good.headers)
                 ledger.check(answer.status == good.status, f"after an error: {answer.status} {answer.body!r}")

@@ -27,12 +27,17 @@ class Events:
 
 
 def read(
-    address: str, path: str, body: Any, key: str, after_first: Callable[[str | None], None] | None = None
+    address: str,
+    path: str,
+    body: Any,
+    key: str,
+    after_first: Callable[[str | None], None] | None = None,
+    headers: dict[str, str] | None = None,
 ) -> Events:
     """Reads a stream event by event. `after_first` is called with the variant's name once one event is here."""
     connection = Connection(address)
-    headers = {"content-type": "application/json", KEY_HEADER: key, "x-serinus-idempotent": "false"}
-    response = connection.open("POST", path, json.dumps(body).encode(), headers)
+    own = {"content-type": "application/json", KEY_HEADER: key, "x-serinus-idempotent": "false"}
+    response = connection.open("POST", path, json.dumps(body).encode(), {**own, **(headers or {})})
     head = Answer(response.status, tuple(response.getheaders()), b"")
     events: list[bytes] = []
     whole = True

@@ -41,7 +41,8 @@ def result(
         [given],
         request_id=ident,
         outputs=wanted,
-        headers={KEY_HEADER: key},
+        # Without one KServe takes JSON for binary tensors.
+        headers={KEY_HEADER: key} | ({} if binary else {"content-type": "application/json"}),
         request_compression_algorithm=compression,
         response_compression_algorithm=compression,
     )

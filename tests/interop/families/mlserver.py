@@ -1,4 +1,4 @@
-"""Which servers are started for which cases."""
+"""MLServer."""
 
 from cases import errors, grpc_streams, oip_grpc, oip_rest, sse, triton_http
 from cases.errors import Mistake
@@ -6,13 +6,13 @@ from cases.pair import Pair
 from harness.context import Context
 from harness.ledger import Ledger
 from harness.sidecar import Route
-from servers import mlserver as mlserver_server
+from servers import mlserver
 
 
-def mlserver(context: Context) -> None:
+def run(context: Context) -> None:
     """Two servers with a version each."""
-    one = mlserver_server.start(context, "mlserver-v1", ("1",), gzip=True)
-    two = mlserver_server.start(context, "mlserver-v2", ("2",), gzip=True)
+    one = mlserver.start(context, "mlserver-v1", ("1",), gzip=True)
+    two = mlserver.start(context, "mlserver-v2", ("2",), gzip=True)
     context.wait()
     rest = Route("digits", {"v1": one.http, "v2": two.http})
 
