@@ -12,6 +12,7 @@ pub use args::Args;
 pub use check::Mistakes;
 pub use load::{LoadError, load};
 
+use crate::rewrite;
 use serde::{Deserialize, Serialize};
 use serinus_runtime::telemetry::Format;
 use std::collections::BTreeMap;
@@ -163,6 +164,9 @@ pub struct Model {
     /// Variant name to base addresses; they win over those of the plan, since hosts differ.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub endpoints: BTreeMap<String, Vec<String>>,
+    /// Variant name to what its calls are changed to on the way to its endpoints; wins over the plan's.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rewrite: BTreeMap<String, rewrite::Spec>,
     /// Variant name to its fraction of the requests: a fixed split, only without a control plane.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub split: BTreeMap<String, f64>,

@@ -15,6 +15,7 @@ pub mod outcomes;
 mod pool;
 mod proxy;
 pub mod report;
+pub mod rewrite;
 mod route;
 pub mod shared;
 pub mod sync;

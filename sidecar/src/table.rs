@@ -9,6 +9,7 @@ pub use address::{Address, AddressError};
 pub use spec::{Held, Ids, Matcher, MatcherError, ModelSpec, StaticSplit};
 
 use crate::breaker::Thresholds;
+use crate::rewrite::Rewrite;
 use crate::route::split::Split;
 use crate::shared::BreakerCell;
 use http::HeaderValue;
@@ -43,6 +44,8 @@ pub struct Route {
     pub(crate) split: Split,
     pub(crate) allow_override: bool,
     pub(crate) policy: Policy,
+    /// The calls of some variant may be changed in more than their path.
+    pub rewrites_bodies: bool,
 }
 
 /// One version of a model.
@@ -54,6 +57,8 @@ pub struct Variant {
     pub share_ppm: u32,
     /// Where it answers.
     pub endpoints: Vec<Address>,
+    /// What its calls are changed to.
+    pub rewrite: Option<Arc<Rewrite>>,
     pub(crate) header: HeaderValue,
     /// False for canaries that must never be served again.
     pub(crate) allowed: bool,

@@ -86,6 +86,7 @@ async fn a_stable_variant_that_no_plan_could_name_is_refused() -> Result<()> {
         stable: Some(v1::Variant {
             name: name.into(),
             endpoints,
+            ..Default::default()
         }),
         ..v1::SetStableRequest::default()
     };

@@ -153,7 +153,7 @@ async fn ask(model: &str, address: &Address, connection: TcpStream) -> hyper::Re
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::table::{Matcher, ModelSpec, Table};
+    use crate::table::{ModelSpec, Table};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
 
@@ -181,11 +181,9 @@ mod tests {
     fn routes(url: &str) -> Vec<Arc<Route>> {
         let spec = ModelSpec {
             name: "m".into(),
-            matcher: Matcher::Default,
             stable_name: "v1".into(),
             stable: vec![url.to_owned()],
-            endpoints: BTreeMap::new(),
-            split: None,
+            ..ModelSpec::default()
         };
         Table::compile(&[spec], &[], None)
             .unwrap()

@@ -128,6 +128,13 @@ fn check_model(at: &str, model: &Model, found: &mut Vec<String>) {
         variant_name(&format!("{at}.endpoints"), variant, found);
         urls(&format!("{at}.endpoints.{variant}"), list, found);
     }
+    for (variant, rewrite) in &model.rewrite {
+        variant_name(&format!("{at}.rewrite"), variant, found);
+        for (field, why) in rewrite.mistakes() {
+            let dot = if field.is_empty() { "" } else { "." };
+            found.push(format!("{at}.rewrite.{variant}{dot}{field}: {why}"));
+        }
+    }
     key(at, &model.key, found);
     split(at, model, found);
 }

@@ -35,6 +35,7 @@ impl Model {
             stable_name: self.stable_name.clone(),
             stable: self.stable.clone(),
             endpoints: self.endpoints.clone(),
+            rewrites: self.rewrite.clone(),
             split,
         })
     }

@@ -161,6 +161,10 @@ impl Call {
         };
         // Only the last attempt leaves no copy.
         let mut head = head.ok_or(Failure::Broken)?;
+        let variant = &self.route.route().variants[self.ticket.serving()];
+        if let Some(rewrite) = &variant.rewrite {
+            forward::rename(&mut head, rewrite);
+        }
         if self.version == Version::HTTP_2 && self.found.protocol() == Protocol::Grpc {
             forward::to_h2(&mut head, endpoint);
         } else {

@@ -1,11 +1,25 @@
 //! A request's head as an endpoint needs it.
 
 use crate::pool::Endpoint;
+use crate::rewrite::Rewrite;
 use crate::table::Address;
 use http::header::{CONNECTION, COOKIE, HOST, UPGRADE};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Uri, Version};
+
+/// The path that names the model as the variant's server does.
+pub(super) fn rename(head: &mut Parts, rewrite: &Rewrite) {
+    let path = head.uri.path_and_query();
+    let renamed = path.and_then(|path| rewrite.path(head.method.as_str(), path.as_str()));
+    let Some(renamed) = renamed.and_then(|path| PathAndQuery::try_from(path).ok()) else {
+        return;
+    };
+    let mut parts = std::mem::take(&mut head.uri).into_parts();
+    parts.path_and_query = Some(renamed);
+    // Only the path is another one, and it is a path.
+    head.uri = Uri::from_parts(parts).unwrap_or_default();
+}
 
 /// For HTTP/1.1: the path alone, the host in its header, which is there already if it `has_host`.
 pub(super) fn to_h1(
@@ -113,6 +127,26 @@ mod tests {
             (bare.uri.to_string().as_str(), &bare.headers[HOST]),
             ("/base/x", &HeaderValue::from_static("127.0.0.1:1"))
         );
+    }
+
+    #[test]
+    fn only_the_path_is_renamed() {
+        let rewrite = Rewrite::new(&crate::rewrite::Spec {
+            version: Some("2".into()),
+            ..Default::default()
+        });
+        for (from, to) in [
+            (
+                "http://ml.local:80/v2/models/m/ready?x",
+                "http://ml.local:80/v2/models/m/versions/2/ready?x",
+            ),
+            ("/v2/models/m", "/v2/models/m/versions/2"),
+            ("/other?x", "/other?x"),
+        ] {
+            let mut parts = head(from, Version::HTTP_11);
+            rename(&mut parts, &rewrite);
+            assert_eq!(parts.uri, to);
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! From the sidecar's own file and the assignments it holds to a table; every mistake is reported.
 
+mod rewrites;
+
 use super::matching::Index;
 use super::{Address, Held, Ids, ModelSpec, Policy, Route, StaticSplit, Table, Variant};
 use crate::breaker::Thresholds;
@@ -75,6 +77,7 @@ fn route(spec: &ModelSpec, held: Option<&Held>, errors: &mut Vec<String>) -> Opt
     let split = split(assignment, &in_force, errors);
     let policy = policy(assignment.failure.as_ref(), frozen, errors);
     Some(Route {
+        rewrites_bodies: rewrites::touch_bodies(&variants),
         model: spec.name.clone(),
         rollout: assignment.rollout.clone(),
         epoch: assignment.epoch,
@@ -138,7 +141,7 @@ fn static_targets<'a>(
 fn named(name: &str) -> v1::Variant {
     v1::Variant {
         name: name.to_owned(),
-        endpoints: Vec::new(),
+        ..Default::default()
     }
 }
 
@@ -253,6 +256,7 @@ fn variants(
             name: variant.name.clone(),
             share_ppm,
             endpoints: endpoints(spec, variant, at, errors),
+            rewrite: rewrites::of(spec, variant, errors),
             header,
             allowed: at == 0 || !latched,
             breaker: None,

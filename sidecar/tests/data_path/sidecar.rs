@@ -8,7 +8,7 @@ use serinus_runtime::shutdown::{self, Trigger};
 use serinus_sidecar::limits::Limits;
 use serinus_sidecar::meter::Tally;
 use serinus_sidecar::shared::Shared;
-use serinus_sidecar::table::{Held, Ids, Matcher, ModelSpec, Table};
+use serinus_sidecar::table::{Held, Ids, ModelSpec, Table};
 use serinus_sidecar::worker::{self, LocalEvent, Sealed, Settings, Workers};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -36,6 +36,7 @@ impl Setup {
         let variant = |name: &str, url: &str| v1::Variant {
             name: name.into(),
             endpoints: vec![url.into()],
+            ..Default::default()
         };
         let assignment = v1::Assignment {
             model: "m".into(),
@@ -118,11 +119,9 @@ pub fn shares(share: f64) -> v1::Share {
 fn table(assignment: &v1::Assignment) -> Table {
     let spec = ModelSpec {
         name: "m".into(),
-        matcher: Matcher::Default,
         stable_name: "floor".into(),
         stable: vec!["http://127.0.0.1:1".into()],
-        endpoints: BTreeMap::new(),
-        split: None,
+        ..ModelSpec::default()
     };
     let held = Held {
         assignment: assignment.clone(),
