@@ -47,6 +47,8 @@ struct Tail {
     /// gRPC has its last word in the trailers, which are still to come.
     awaits_status: bool,
     ended: bool,
+    /// Said at the next poll, once what came before it has been written.
+    held: Option<CutShort>,
 }
 
 impl Answer {
@@ -91,6 +93,7 @@ impl Call {
             class,
             awaits_status,
             ended: false,
+            held: None,
         };
         let kind = Kind::Passed(tail);
         Response::from_parts(parts, Answer { kind, _busy: busy })
@@ -99,12 +102,20 @@ impl Call {
 
 impl Tail {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CutShort>>> {
+        if let Some(error) = self.held.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
         if self.ended {
             return Poll::Ready(None);
         }
         let polled = self.poll_body(cx);
         match polled {
-            Poll::Ready(frame) => Poll::Ready(self.pass(frame)),
+            Poll::Ready(Some(Err(error))) => self.hold(error, cx),
+            Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(self.pass(frame)))),
+            Poll::Ready(None) => {
+                self.complete();
+                Poll::Ready(None)
+            }
             Poll::Pending if self.call.deadline.poll(cx).is_ready() => {
                 self.cut(Class::Timeout);
                 Poll::Ready(Some(Err(CutShort::Stalled)))
@@ -132,21 +143,19 @@ impl Tail {
         Pin::new(&mut self.body).poll_frame(&mut quiet)
     }
 
-    fn pass(
+    /// An error makes hyper drop what it has not yet written, which the application is to see: it comes one poll later.
+    fn hold(
         &mut self,
-        frame: Option<Result<Frame<Bytes>, hyper::Error>>,
-    ) -> Option<Result<Frame<Bytes>, CutShort>> {
-        let frame = match frame {
-            None => {
-                self.complete();
-                return None;
-            }
-            Some(Err(error)) => {
-                self.cut(Class::Model);
-                return Some(Err(CutShort::Upstream(error)));
-            }
-            Some(Ok(frame)) => frame,
-        };
+        error: hyper::Error,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, CutShort>>> {
+        self.cut(Class::Model);
+        self.held = Some(CutShort::Upstream(error));
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn pass(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
         if let Some(data) = frame.data_ref() {
             self.call.ticket.sent(data.len() as u64);
             self.call.deadline.postpone(self.stall_ms);
@@ -159,7 +168,7 @@ impl Tail {
         if self.body.is_end_stream() {
             self.complete();
         }
-        Some(Ok(frame))
+        frame
     }
 
     /// The answer has ended as it should.
@@ -216,7 +225,7 @@ impl Body for Answer {
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Own(text) => text.is_empty(),
-            Kind::Passed(tail) => tail.ended || tail.body.is_end_stream(),
+            Kind::Passed(tail) => tail.held.is_none() && (tail.ended || tail.body.is_end_stream()),
         }
     }
 
