@@ -111,6 +111,16 @@ def run(ledger: Ledger, clients: Clients, open_gate: Callable[[str], None]) -> N
         ledger.check(len(chunks) > 3, f"{key}: {len(chunks)} chunks")
 
 
+def rewritten(ledger: Ledger, clients: Clients) -> None:
+    """Both variants in one proxy: the model's name in the body tells them apart."""
+    for key in keys(40, "renamed"):
+        answer = clients.ask(key, "hello")
+        variant = variant_of(ledger.sidecar.route.salt, key)
+        ledger.check(variant in (answer.choices[0].message.content or ""), f"{key}: {answer.choices}")
+    for key in keys(8, "renamed-stream"):
+        clients.stream(key, "chat", "hello", stream_options={"include_usage": True})
+
+
 def mistakes(ledger: Ledger, clients: Clients) -> None:
     """Errors of every kind, with good calls between them."""
     for key in keys(6, "mistake"):
@@ -122,18 +132,22 @@ def mistakes(ledger: Ledger, clients: Clients) -> None:
                 clients.ask(key, "hello")
 
 
-def raw(ledger: Ledger, cut_kind: str) -> None:
+def raw(ledger: Ledger, open_gate: Callable[[str], None], cut_kind: str) -> None:
     """The bytes of streams, with what the client hides: the end, and how a stream breaks off."""
-    endpoints = ledger.sidecar.route.endpoints
-    authorized = {"authorization": f"Bearer {KEY}"}
     for key in keys(10, "raw"):
-        for text, kind in (("plain", "ok"), ("cut", cut_kind), ("plain", "ok")):
-            body = {"model": "told", "stream": True, "messages": [{"role": "user", "content": text}]}
-            got = sse.read(ledger.sidecar.address, PATH, body, key, headers=authorized)
+        for what, kind in (("plain", "ok"), ("cut", cut_kind), ("plain", "ok")):
+            got = told(ledger.sidecar.address, key, f"{what} {key}-through", open_gate)
             variant = ledger.called(key, got.head.header(VARIANT), got.head.header(PREDICTION_ID), kind=kind)
-            want = sse.read(endpoints[variant], PATH, body, key, headers=authorized)
-            for events in (got, want):
-                events.events = [without_made(event) for event in events.events]
-            ledger.same(f"{key}: {text} stream", got.comparable(), want.comparable())
-            if text == "plain":
+            want = told(ledger.sidecar.route.endpoints[variant], key, f"{what} {key}-direct", open_gate)
+            ledger.same(f"{key}: {what} stream", got.comparable(), want.comparable())
+            if what == "plain":
                 ledger.check(got.events[-1] == b"data: [DONE]\n\n", f"{key}: the last event is {got.events[-1]!r}")
+
+
+def told(address: str, key: str, text: str, open_gate: Callable[[str], None]) -> sse.Events:
+    """A raw stream of the backend's; its gate is opened as soon as something has arrived."""
+    body = {"model": "told", "stream": True, "messages": [{"role": "user", "content": text}]}
+    gate = text.partition(" ")[2]
+    found = sse.read(address, PATH, body, key, lambda _: open_gate(gate), {"authorization": f"Bearer {KEY}"})
+    found.events = [without_made(event) for event in found.events]
+    return found

@@ -1,6 +1,7 @@
 """The same HTTP call through the sidecar and without it."""
 
 import http.client
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,8 +17,8 @@ class Pair:
     ledger: Ledger
     through: Connection = field(init=False)
     direct: dict[str, Connection] = field(init=False)
-    paths: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """Variant to what a rewrite replaces in the path, and by what."""
+    rewrite: Callable[[str, str], str] = lambda _variant, path: path
+    """What a path becomes on the way to a variant."""
 
     def __post_init__(self) -> None:
         sidecar = self.ledger.sidecar
@@ -49,7 +50,7 @@ class Pair:
 
     def straight(self, variant: str, path: str, body: Any, headers: dict[str, str]) -> Answer:
         """The call to a variant itself, on a new connection if the server has closed the last one unannounced."""
-        path = path.replace(*self.paths[variant]) if variant in self.paths else path
+        path = self.rewrite(variant, path)
         try:
             return self.direct[variant].post(path, body, headers)
         except (OSError, http.client.HTTPException):
@@ -60,7 +61,7 @@ class Pair:
         """A question about the server or the model: stable's answer, which nobody counts."""
         answer = self.through.call("GET", path)
         self.ledger.check(answer.variant == STABLE, f"GET {path} was answered by {answer.variant}")
-        want = self.direct[STABLE].call("GET", path)
+        want = self.direct[STABLE].call("GET", self.rewrite(STABLE, path), None, {"host": self.ledger.sidecar.address})
         self.ledger.same(f"GET {path}", answer.comparable(), want.comparable())
         return answer
 

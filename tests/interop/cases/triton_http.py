@@ -7,7 +7,7 @@ import tritonclient.http as triton
 
 from harness.http import PREDICTION_ID, VARIANT
 from harness.ledger import Ledger, keys
-from harness.sidecar import KEY_HEADER
+from harness.sidecar import KEY_HEADER, STABLE
 
 from .oip_rest import batch
 
@@ -31,6 +31,7 @@ def result(
     *,
     binary: bool,
     compression: str | None,
+    version: str = "",
 ) -> triton.InferResult:
     """One call."""
     given = triton.InferInput("x", list(tensor.shape), "FP64")
@@ -39,6 +40,7 @@ def result(
     return client.infer(
         "digits",
         [given],
+        model_version=version,
         request_id=ident,
         outputs=wanted,
         # Without one KServe takes JSON for binary tensors.
@@ -55,13 +57,16 @@ def run(
     *,
     binary: bool = False,
     compression: str | None = None,
+    versions: dict[str, str] | None = None,
     count: int = 40,
 ) -> None:
-    """Every key twice, compared with the variant's own answer, tensors and all."""
+    """Every key twice, compared with the variant's own answer, tensors and all. `versions`: variant to the version that
+    a rewrite names in the request."""
+    versions = versions or {}
     through = Client(ledger.sidecar.address)
     direct = {variant: Client(address) for variant, address in ledger.sidecar.route.endpoints.items()}
     ledger.check(through.is_server_live() and through.is_model_ready("digits"), "not live or not ready")
-    stable = direct["v1"].get_model_metadata("digits")
+    stable = direct[STABLE].get_model_metadata("digits", versions.get(STABLE, ""))
     ledger.same("metadata", through.get_model_metadata("digits"), stable)
     prefix = f"triton-{'binary' if binary else 'json'}-{compression}"
     for number, key in enumerate(keys(count, prefix) * 2):
@@ -69,7 +74,10 @@ def run(
         got = result(through, key, ident, tensor, outputs, binary=binary, compression=compression)
         headers = through.last
         variant = ledger.called(key, headers.get(VARIANT), headers.get(PREDICTION_ID))
-        want = result(direct[variant], key, ident, tensor, outputs, binary=binary, compression=compression)
+        version = versions.get(variant, "")
+        want = result(
+            direct[variant], key, ident, tensor, outputs, binary=binary, compression=compression, version=version
+        )
         ledger.same(f"{ident}: answer", got.get_response(), want.get_response())
         ledger.check(got.get_response()["id"] == ident, f"{ident} became {got.get_response().get('id')}")
         for name in outputs:

@@ -46,7 +46,7 @@ def run(context: Context) -> None:
         bad = [
             wide,
             zipped,
-            Mistake(INFER, b'{"inputs": [', 400, "client"),
+            Mistake(INFER, b'{"inputs": [', 422, "client"),
             # Anything but JSON is taken for binary tensors: the content type has to arrive as it was.
             Mistake(INFER, json.dumps(request).encode(), 400, "client", {"content-type": "text/plain"}),
             Mistake("/v1/models/nobody:predict", {"instances": []}, 404, "client"),

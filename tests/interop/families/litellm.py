@@ -18,8 +18,17 @@ def run(context: Context) -> None:
             variant: litellm.start(context, f"litellm-{variant}", litellm.models(backend.address, variant))
             for variant in ("v1", "v2")
         }
+        listed = [model for variant in addresses for model in litellm.models(backend.address, variant, f"-{variant}")]
+        both = litellm.start(context, "litellm-both", listed)
         context.wait()
         route = Route("chat", addresses)
+
+        rewrite = "".join(f'rewrite.{variant} = {{model = "chat-{variant}"}}\n' for variant in addresses)
+        renamed = Route("chat", {"v1": both, "v2": both}, more=rewrite)
+
+        def rewritten(ledger: Ledger) -> None:
+            suffixes = {variant: f"-{variant}" for variant in addresses}
+            openai_chat.rewritten(ledger, openai_chat.Clients(ledger, suffixes))
 
         def chat(ledger: Ledger) -> None:
             openai_chat.run(ledger, openai_chat.Clients(ledger), backend.open_gate)
@@ -29,5 +38,8 @@ def run(context: Context) -> None:
 
         context.case("litellm openai client", route, chat)
         context.case("litellm openai client errors", route, mistakes)
-        context.case("litellm raw streams", route, lambda ledger: openai_chat.raw(ledger, ERROR_EVENT))
+        context.case(
+            "litellm raw streams", route, lambda ledger: openai_chat.raw(ledger, backend.open_gate, ERROR_EVENT)
+        )
+        context.case("litellm both in one", renamed, rewritten)
         context.stop()

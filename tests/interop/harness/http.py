@@ -15,7 +15,7 @@ PREDICTION_ID = "x-serinus-prediction-id"
 DOCUMENTED = {VARIANT, PREDICTION_ID, "connection", "keep-alive", "transfer-encoding"}
 # Headers that differ between two answers of the same server.
 OF_THE_MOMENT = {
-    "date", "ce-time", "ce-id", "ce-requestid", "x-litellm-call-id", "x-litellm-response-duration-ms",
+    "date", "llm_provider-date", "ce-time", "ce-id", "ce-requestid", "x-litellm-call-id", "x-litellm-response-duration-ms",
     "x-litellm-overhead-duration-ms", "x-litellm-callback-duration-ms", "x-litellm-timing-llm-api-ms",
 }
 

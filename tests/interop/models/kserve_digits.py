@@ -33,7 +33,13 @@ class Digits(Model):
                 output = InferOutput(name, list(values.shape), kind)
                 output.set_data_from_numpy(values, binary_data=payload.use_binary_outputs)
                 outputs.append(output)
-        return InferResponse(payload.id, self.name, outputs, use_binary_outputs=payload.use_binary_outputs)
+        return InferResponse(
+            payload.id,
+            self.name,
+            outputs,
+            use_binary_outputs=payload.use_binary_outputs,
+            requested_outputs=payload.request_outputs,
+        )
 
 
 class Loopback(uvicorn.Config):

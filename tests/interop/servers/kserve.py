@@ -14,7 +14,10 @@ def start(context: Context, name: str, version: str) -> Server:
     http, grpc = free_port(), free_port()
     argv = [str(context.bin("kserve", "python")), str(RUNTIMES / "kserve_digits.py"), "--version", version]
     argv += ["--http_port", str(http), "--grpc_port", str(grpc)]
-    child = Child(name, argv, context.work)
-    server = Server(child, f"127.0.0.1:{http}", f"127.0.0.1:{grpc}")
-    context.started(child, lambda: is_ok(server.http, "/v2/models/digits/ready"), READY_S)
-    return server
+
+    def run() -> Child:
+        child = Child(name, argv, context.work)
+        context.started(child, lambda: is_ok(f"127.0.0.1:{http}", "/v2/models/digits/ready"), READY_S)
+        return child
+
+    return Server(run(), f"127.0.0.1:{http}", f"127.0.0.1:{grpc}", run)

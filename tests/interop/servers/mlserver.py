@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,13 +17,16 @@ READY_S = 60.0
 
 @dataclass
 class Server:
+    """A server that runs, and how to start it again at the same place."""
+
     child: Child
     http: str
     grpc: str
+    again: Callable[[], Child]
 
 
-def start(context: Context, name: str, versions: tuple[str, ...], *, gzip: bool) -> Server:
-    """A server with these versions of every model. Streams over REST need `gzip` off: see MLServer's user guide."""
+def start(context: Context, name: str, versions: tuple[str, ...]) -> Server:
+    """A server with these versions of every model."""
     root = context.work / name
     http, grpc, metrics = free_port(), free_port(), free_port()
     root.mkdir()
@@ -33,9 +37,6 @@ def start(context: Context, name: str, versions: tuple[str, ...], *, gzip: bool)
         "grpc_port": grpc,
         "metrics_port": metrics,
         "parallel_workers": 0,
-        "gzip_enabled": gzip,
-        # Its middleware holds event streams back.
-        **({} if gzip else {"metrics_endpoint": None}),
     }
     (root / "settings.json").write_text(json.dumps(settings))
     for version in versions:
@@ -43,10 +44,13 @@ def start(context: Context, name: str, versions: tuple[str, ...], *, gzip: bool)
         model(root / f"streams-{version}", "streams", version, "streams.Streams", RUNTIMES / "streams.py")
         model(root / f"echo-{version}", "echo", version, "streams.Echo", RUNTIMES / "streams.py")
     argv = [str(context.bin("mlserver", "mlserver")), "start", str(root)]
-    child = Child(name, argv, context.work, {"PYTHONPATH": str(RUNTIMES)})
-    server = Server(child, f"127.0.0.1:{http}", f"127.0.0.1:{grpc}")
-    context.started(child, lambda: is_ok(server.http, "/v2/health/ready"), READY_S)
-    return server
+
+    def run() -> Child:
+        child = Child(name, argv, context.work, {"PYTHONPATH": str(RUNTIMES)})
+        context.started(child, lambda: is_ok(f"127.0.0.1:{http}", "/v2/health/ready"), READY_S)
+        return child
+
+    return Server(run(), f"127.0.0.1:{http}", f"127.0.0.1:{grpc}", run)
 
 
 def model(folder: Path, name: str, version: str, implementation: str, file: Path) -> None:

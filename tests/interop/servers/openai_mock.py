@@ -13,8 +13,8 @@ WORDS = ("To ", "be, ", "or ", "not ", "to ", "be: ", "ünïcode ", "✓")
 
 
 class Backend(ThreadingHTTPServer):
-    """The last message says what happens: `gate NAME` holds all but the first words back until `open_gate`, `cut` ends
-    the connection in the middle, `plain` does neither."""
+    """The last message says what happens: `gate NAME` holds all but the first words back until `open_gate`, `cut
+    NAME` ends the connection in the middle once the gate is open, `plain` does neither."""
 
     daemon_threads = True
 
@@ -50,6 +50,7 @@ class Chat(BaseHTTPRequestHandler):
             if what == "gate" and number == 2:
                 self.server.gates[name].wait(GATE_S)
             if what == "cut" and number == 4:
+                self.server.gates[name].wait(GATE_S)
                 self.close_connection = True
                 return
             self.part(event)
