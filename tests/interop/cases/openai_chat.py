@@ -132,13 +132,13 @@ def mistakes(ledger: Ledger, clients: Clients) -> None:
                 clients.ask(key, "hello")
 
 
-def raw(ledger: Ledger, open_gate: Callable[[str], None], cut_kind: str) -> None:
+def raw(ledger: Ledger, open_gate: Callable[[str], None]) -> None:
     """The bytes of streams, with what the client hides: the end, and how a stream breaks off."""
     for key in keys(10, "raw"):
-        for what, kind in (("plain", "ok"), ("cut", cut_kind), ("plain", "ok")):
-            got = told(ledger.sidecar.address, key, f"{what} {key}-through", open_gate)
+        for number, (what, kind) in enumerate((("plain", "ok"), ("cut", "model"), ("plain", "ok"))):
+            got = told(ledger.sidecar.address, key, f"{what} {key}-{number}-through", open_gate)
             variant = ledger.called(key, got.head.header(VARIANT), got.head.header(PREDICTION_ID), kind=kind)
-            want = told(ledger.sidecar.route.endpoints[variant], key, f"{what} {key}-direct", open_gate)
+            want = told(ledger.sidecar.route.endpoints[variant], key, f"{what} {key}-{number}-direct", open_gate)
             ledger.same(f"{key}: {what} stream", got.comparable(), want.comparable())
             if what == "plain":
                 ledger.check(got.events[-1] == b"data: [DONE]\n\n", f"{key}: the last event is {got.events[-1]!r}")

@@ -10,7 +10,7 @@ from harness.sidecar import Route
 from servers import mlflow
 
 # The class of a 400 that carries the model's stack trace.
-THROWN = "client"
+THROWN = "model"
 
 
 def run(context: Context) -> None:
