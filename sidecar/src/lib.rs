@@ -8,7 +8,9 @@ pub mod config;
 #[cfg(test)]
 mod fake;
 mod head;
+pub mod inspect;
 pub mod limits;
+pub mod listen;
 pub mod meter;
 mod net;
 pub mod outcomes;
@@ -20,4 +22,5 @@ mod route;
 pub mod shared;
 pub mod sync;
 pub mod table;
+pub mod tls;
 pub mod worker;

@@ -2,7 +2,7 @@
 
 use crate::pool::Endpoint;
 use crate::rewrite::Rewrite;
-use crate::table::Address;
+use crate::table::{self, Address};
 use http::header::{CONNECTION, COOKIE, HOST, UPGRADE};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
@@ -56,7 +56,10 @@ pub(super) fn to_h2(head: &mut Parts, endpoint: &Endpoint) {
     let authority = authority.or_else(|| Authority::try_from(host?.as_bytes()).ok());
     let authority = authority.or_else(|| Authority::try_from(endpoint.address().authority()).ok());
     let mut parts = http::uri::Parts::default();
-    parts.scheme = Some(Scheme::HTTP);
+    parts.scheme = Some(match endpoint.address().scheme() {
+        table::Scheme::Https => Scheme::HTTPS,
+        _ => Scheme::HTTP,
+    });
     parts.authority = authority;
     parts.path_and_query = Some(path(&head.uri, endpoint.address()));
     head.version = Version::HTTP_2;
@@ -93,7 +96,9 @@ fn join_cookies(headers: &mut HeaderMap) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tls::Tls;
     use http::Request;
+    use std::sync::Arc;
     use std::time::Duration;
 
     fn head(uri: &str, version: Version) -> Parts {
@@ -102,7 +107,8 @@ mod tests {
     }
 
     fn endpoint(url: &str) -> Endpoint {
-        Endpoint::new(Address::parse(url).unwrap(), Duration::from_secs(1))
+        let tls = Arc::new(Tls::plain());
+        Endpoint::new(Address::parse(url).unwrap(), Duration::from_secs(1), tls)
     }
 
     #[test]

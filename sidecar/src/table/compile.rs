@@ -5,6 +5,7 @@ mod rewrites;
 use super::matching::Index;
 use super::{Address, Held, Ids, ModelSpec, Policy, Route, StaticSplit, Table, Variant};
 use crate::breaker::Thresholds;
+use crate::route::key::KeySource;
 use crate::route::split::{HashRule, Split};
 use http::HeaderValue;
 use serinus_common::allocation::{Allocation, Lookup, Owned, Range};
@@ -44,7 +45,9 @@ impl Table {
             return Err(errors);
         }
         let index = Index::new(routes.iter().map(|r| (r.model.as_str(), &r.matcher)));
+        let keyed = |route: &Arc<Route>| matches!(route.split.key, KeySource::Json(_));
         Ok(Self {
+            looks_into_bodies: index.looks_into_bodies() || routes.iter().any(keyed),
             routes,
             index,
             ids: ids.unwrap_or_default(),

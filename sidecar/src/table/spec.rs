@@ -40,10 +40,10 @@ pub struct StaticSplit {
 /// How the requests of a model are recognised.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Matcher {
-    /// By the name in the path of the Open Inference Protocol; the only model also has everything else.
+    /// By the model's name, wherever a protocol has it; the only model also has everything else.
     #[default]
     Default,
-    /// By the name in the path of the Open Inference Protocol and by nothing else.
+    /// By the name where the Open Inference Protocol has it and by nothing else.
     Oip,
     /// By the first segments of the path.
     PathPrefix(String),
