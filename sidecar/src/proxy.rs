@@ -14,6 +14,7 @@ mod ticket;
 mod upgrade;
 
 use crate::classify::{self, Protocol};
+use crate::inspect::Kind;
 use crate::shared::Count;
 use crate::worker::{Busy, Deadline, LocalRoute, Worker};
 use answer::Answer;
@@ -101,6 +102,8 @@ struct Call {
     worker: Rc<Worker>,
     route: Rc<LocalRoute>,
     found: Found,
+    /// How its answer is looked at.
+    kind: Kind,
     version: Version,
     /// Taken by the first attempt, which leaves a copy if there may be another.
     head: RefCell<Option<Parts>>,
@@ -171,6 +174,7 @@ impl Call {
             total_ms: now_ms + total.as_millis() as u64,
             source: (!body.is_end_stream() || !early.is_empty())
                 .then(|| worker.source(body, early)),
+            kind: Kind::of(head.method.as_str(), head.uri.path()),
             version: head.version,
             head: RefCell::new(Some(head)),
             saved: RefCell::default(),

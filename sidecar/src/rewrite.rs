@@ -35,10 +35,11 @@ pub struct Spec {
 }
 
 /// How answers of `ModelStreamInfer` are built: nothing in them tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StreamForm {
     /// Each is a `ModelInferResponse`: MLServer, Seldon.
+    #[default]
     Plain,
     /// Each is a `ModelStreamInferResponse` around it: Triton.
     Wrapped,

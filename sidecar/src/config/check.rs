@@ -161,6 +161,9 @@ fn check_model(at: &str, model: &Model, found: &mut Vec<String>) {
         variant_name(&format!("{at}.endpoints"), variant, found);
         urls(&format!("{at}.endpoints.{variant}"), list, found);
     }
+    for variant in model.streams.keys() {
+        variant_name(&format!("{at}.streams"), variant, found);
+    }
     for (variant, rewrite) in &model.rewrite {
         variant_name(&format!("{at}.rewrite"), variant, found);
         for (field, why) in rewrite.mistakes() {

@@ -50,6 +50,8 @@ impl Model {
             stable: self.stable.clone(),
             endpoints: self.endpoints.clone(),
             rewrites: self.rewrite.clone(),
+            stream: self.stream,
+            streams: self.streams.clone(),
             split,
         })
     }

@@ -4,8 +4,10 @@
 use super::attempt::Carrier;
 use super::{Call, hygiene};
 use crate::classify::{self, Protocol};
+use crate::inspect::{End, Head, Inspector, Kind};
 use crate::worker::Busy;
-use http::Response;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderValue, Response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::{Bytes, Incoming};
 use serinus_common::class::Class;
@@ -16,12 +18,12 @@ use thiserror::Error;
 /// The body of an answer: our own, or the model's.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    kind: Kind,
+    origin: Origin,
     _busy: Busy,
 }
 
 #[derive(Debug)]
-enum Kind {
+enum Origin {
     Own(Bytes),
     Passed(Tail),
 }
@@ -46,15 +48,16 @@ struct Tail {
     class: Class,
     /// gRPC has its last word in the trailers, which are still to come.
     awaits_status: bool,
+    inspector: Option<Box<Inspector>>,
     ended: bool,
-    /// Said at the next poll, once what came before it has been written.
-    held: Option<CutShort>,
+    /// How it broke off, while what came before is on its way.
+    broken: Option<CutShort>,
 }
 
 impl Answer {
     pub(super) fn own(text: Bytes, busy: Busy) -> Self {
         Self {
-            kind: Kind::Own(text),
+            origin: Origin::Own(text),
             _busy: busy,
         }
     }
@@ -74,9 +77,12 @@ impl Call {
             && class == Class::Ok
             && classify::grpc_status(&parts.headers).is_none();
         hygiene::clean_answer(&mut parts.headers);
-        if classify::is_event_stream(&parts.headers) {
+        let is_stream = classify::is_event_stream(&parts.headers);
+        if is_stream {
             self.ticket.stop_clock();
         }
+        let looked_at = is_stream || self.kind != Kind::Other;
+        let inspector = looked_at.then(|| self.inspector(&parts)).flatten();
         self.label(&mut parts.headers);
         let timeout = self
             .route
@@ -92,29 +98,54 @@ impl Call {
             stall_ms,
             class,
             awaits_status,
+            inspector,
             ended: false,
-            held: None,
+            broken: None,
         };
-        let kind = Kind::Passed(tail);
-        Response::from_parts(parts, Answer { kind, _busy: busy })
+        let origin = Origin::Passed(tail);
+        Response::from_parts(
+            parts,
+            Answer {
+                origin,
+                _busy: busy,
+            },
+        )
+    }
+}
+
+impl Call {
+    fn inspector(&self, parts: &http::response::Parts) -> Option<Box<Inspector>> {
+        let value = |name| parts.headers.get(name).map(HeaderValue::as_bytes);
+        let length = value(CONTENT_LENGTH).and_then(|text| str::from_utf8(text).ok());
+        let head = Head {
+            status: parts.status.as_u16(),
+            content_type: value(CONTENT_TYPE),
+            content_encoding: value(CONTENT_ENCODING),
+            content_length: length.and_then(|text| text.parse().ok()),
+        };
+        let serving = &self.route.route().variants[self.ticket.serving()];
+        Inspector::for_answer(self.kind, serving.stream, &head)
     }
 }
 
 impl Tail {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CutShort>>> {
-        if let Some(error) = self.held.take() {
-            return Poll::Ready(Some(Err(error)));
-        }
         if self.ended {
-            return Poll::Ready(None);
+            return Poll::Ready(self.broken.take().map(Err));
         }
         let polled = self.poll_body(cx);
         match polled {
-            Poll::Ready(Some(Err(error))) => self.hold(error, cx),
-            Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(self.pass(frame)))),
             Poll::Ready(None) => {
                 self.complete();
                 Poll::Ready(None)
+            }
+            Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(self.pass(frame)))),
+            // What came before goes out first: a connection that is told of a cut drops what it has not yet written.
+            Poll::Ready(Some(Err(error))) => {
+                self.cut(Class::Model);
+                self.broken = Some(CutShort::Upstream(error));
+                cx.waker().wake_by_ref();
+                Poll::Pending
             }
             Poll::Pending if self.call.deadline.poll(cx).is_ready() => {
                 self.cut(Class::Timeout);
@@ -143,21 +174,12 @@ impl Tail {
         Pin::new(&mut self.body).poll_frame(&mut quiet)
     }
 
-    /// An error makes hyper drop what it has not yet written, which the application is to see: it comes one poll later.
-    fn hold(
-        &mut self,
-        error: hyper::Error,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, CutShort>>> {
-        self.cut(Class::Model);
-        self.held = Some(CutShort::Upstream(error));
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    }
-
     fn pass(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
         if let Some(data) = frame.data_ref() {
             self.call.ticket.sent(data.len() as u64);
+            if let Some(inspector) = &mut self.inspector {
+                inspector.feed(data, || self.call.ticket.elapsed_micros());
+            }
             self.call.deadline.postpone(self.stall_ms);
         } else if let (true, Some(trailers)) = (self.awaits_status, frame.trailers_ref())
             && let Some(class) = classify::grpc_status(trailers)
@@ -171,6 +193,10 @@ impl Tail {
         frame
     }
 
+    fn is_end_stream(&self) -> bool {
+        self.broken.is_none() && (self.ended || self.body.is_end_stream())
+    }
+
     /// The answer has ended as it should.
     fn complete(&mut self) {
         self.ended = true;
@@ -180,7 +206,7 @@ impl Tail {
         } else {
             self.class
         };
-        self.call.ticket.end(class);
+        self.book(class, End::Whole);
         if let Some(carrier) = self.carrier.take()
             && let Some(upstream) = carrier.upstream
         {
@@ -192,17 +218,28 @@ impl Tail {
     /// It ended too soon; the connection is of no more use.
     fn cut(&mut self, class: Class) {
         self.ended = true;
-        self.call.ticket.end(class);
+        self.book(class, End::Cut);
         self.carrier = None;
+    }
+
+    fn book(&mut self, class: Class, how: End) {
+        let ticket = &mut self.call.ticket;
+        match self.inspector.take() {
+            Some(inspector) => ticket.end_found(class, &inspector.finish(how)),
+            None => ticket.end(class),
+        }
     }
 }
 
 impl Drop for Tail {
     fn drop(&mut self) {
-        // A body without content is never polled. Anything else that is dropped early is a caller who hung up, which
-        // is what the ticket books by itself.
-        if !self.ended && self.body.is_end_stream() {
-            self.complete();
+        if self.ended {
+            return;
+        }
+        // A body without content is never polled. Anything else that is dropped early is a caller who hung up.
+        match self.body.is_end_stream() {
+            true => self.complete(),
+            false => self.book(Class::Cancelled, End::Left),
         }
     }
 }
@@ -215,24 +252,24 @@ impl Body for Answer {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, CutShort>>> {
-        match &mut self.kind {
-            Kind::Own(text) if text.is_empty() => Poll::Ready(None),
-            Kind::Own(text) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(text))))),
-            Kind::Passed(tail) => tail.poll(cx),
+        match &mut self.origin {
+            Origin::Own(text) if text.is_empty() => Poll::Ready(None),
+            Origin::Own(text) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(text))))),
+            Origin::Passed(tail) => tail.poll(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.kind {
-            Kind::Own(text) => text.is_empty(),
-            Kind::Passed(tail) => tail.held.is_none() && (tail.ended || tail.body.is_end_stream()),
+        match &self.origin {
+            Origin::Own(text) => text.is_empty(),
+            Origin::Passed(tail) => tail.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.kind {
-            Kind::Own(text) => SizeHint::with_exact(text.len() as u64),
-            Kind::Passed(tail) => tail.body.size_hint(),
+        match &self.origin {
+            Origin::Own(text) => SizeHint::with_exact(text.len() as u64),
+            Origin::Passed(tail) => tail.body.size_hint(),
         }
     }
 }

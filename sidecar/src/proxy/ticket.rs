@@ -2,6 +2,7 @@
 
 use super::choose::{Chosen, Mode};
 use crate::breaker::Change;
+use crate::inspect::Findings;
 use crate::meter::Live;
 use crate::worker::{LocalEvent, LocalRoute, Worker};
 use http::HeaderValue;
@@ -136,6 +137,23 @@ impl Ticket {
             self.route.meter().count(variant, Live::user_error);
         }
         self.leave();
+    }
+
+    /// The call has ended, and its answer's body had something to say.
+    pub(super) fn end_found(&mut self, seen: Class, found: &Findings) {
+        let class = found.over(seen);
+        if !self.ended && self.is_counted() && !self.charged {
+            let now_ms = self.worker.timeline.ms(Instant::now());
+            self.worker.meters.at(now_ms / 1000);
+            let meter = self.route.meter();
+            meter.count(self.serving, |live| live.found(found, class.is_failure()));
+        }
+        self.end(class);
+    }
+
+    /// Microseconds since the call began.
+    pub(super) fn elapsed_micros(&self) -> u64 {
+        micros(self.begun.start, Instant::now())
     }
 
     fn is_counted(&self) -> bool {

@@ -12,6 +12,7 @@ mod counting;
 mod draining;
 mod failing;
 mod grpc;
+mod inspecting;
 mod sidecar;
 mod splitting;
 mod streaming;
