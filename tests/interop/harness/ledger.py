@@ -26,7 +26,8 @@ def contrast(got: str, want: str) -> str:
     """Where two texts part, with a little around it."""
     at = next((n for n, (a, b) in enumerate(zip(got, want, strict=False)) if a != b), min(len(got), len(want)))
     around = slice(max(0, at - 60), at + 120)
-    return f"...{got[around]}... through the sidecar, ...{want[around]}... without it"
+    got, want = (" ".join(text[around].split()) for text in (got, want))
+    return f"...{got}... through the sidecar, ...{want}... without it"
 
 
 def keys(count: int, prefix: str = "user") -> list[str]:
