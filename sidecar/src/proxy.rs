@@ -1,16 +1,16 @@
 //! One call: choose a variant, pass the request on, protect the user from a failing canary, pass the answer back.
 
 pub(crate) mod answer;
-mod attempt;
+pub(crate) mod attempt;
 pub(crate) mod body;
 pub(crate) mod budget;
-mod choose;
+pub(crate) mod choose;
 mod forward;
 mod hygiene;
 mod opening;
-mod refuse;
+pub(crate) mod refuse;
 mod saved;
-mod ticket;
+pub(crate) mod ticket;
 mod upgrade;
 
 use crate::classify::{self, Protocol};
@@ -42,7 +42,7 @@ const PREDICTION_ID: HeaderName = HeaderName::from_static("x-serinus-prediction-
 const IDEMPOTENT: HeaderName = HeaderName::from_static("x-serinus-idempotent");
 
 /// No caller's bound is longer.
-const LONGEST: Duration = Duration::from_secs(24 * 3600);
+pub(crate) const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 /// Answers one request.
 pub(crate) async fn serve(
@@ -83,7 +83,7 @@ fn refuse(refusal: Refusal, protocol: Protocol, busy: Busy) -> Response<Answer> 
 }
 
 impl Worker {
-    fn count_refusal(&self, refusal: Refusal) {
+    pub(crate) fn count_refusal(&self, refusal: Refusal) {
         match refusal {
             Refusal::Busy => self.shared.count(Count::Shed),
             Refusal::NoModel => {
@@ -92,6 +92,12 @@ impl Worker {
             }
             _ => self.shared.count(Count::Refused),
         }
+    }
+
+    /// A request that is no sound HTTP/1.1.
+    pub(crate) fn count_malformed(&self) {
+        self.shared.count(Count::Malformed);
+        self.shared.count(Count::Refused);
     }
 }
 

@@ -57,6 +57,12 @@ fn process(parts: &Parts, out: &mut Exposition) {
             local.unmatched,
         ),
         (
+            "malformed_total",
+            Kind::Counter,
+            "Refused requests that were no sound HTTP/1.1.",
+            local.malformed,
+        ),
+        (
             "connections_refused_total",
             Kind::Counter,
             "Connections that were turned away.",

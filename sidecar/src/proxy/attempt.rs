@@ -21,7 +21,7 @@ pub(super) struct Carrier {
 
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// No endpoint accepts a connection.
     Connect,
     /// The connection ended before an answer began.
@@ -32,7 +32,7 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    pub(super) fn class(self) -> Class {
+    pub(crate) fn class(self) -> Class {
         match self {
             Self::Connect => Class::Connect,
             Self::Broken => Class::Model,

@@ -171,6 +171,13 @@ impl LocalRoute {
         &self.lanes[variant]
     }
 
+    /// Whether every endpoint is known to speak HTTP/1.1.
+    #[inline]
+    pub(crate) fn speaks_http1(&self) -> bool {
+        let mut endpoints = self.lanes.iter().flat_map(|lane| &lane.endpoints);
+        endpoints.all(|endpoint| endpoint.is_http1())
+    }
+
     /// Counts a request as in flight; false if there are `most` already.
     #[inline]
     pub(crate) fn enter(&self, variant: usize, most: usize) -> bool {
