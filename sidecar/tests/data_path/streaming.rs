@@ -175,6 +175,38 @@ async fn what_came_before_the_break_reaches_the_caller() {
 }
 
 #[tokio::test]
+async fn an_answer_before_the_whole_request_leaves_the_connection_open() {
+    let upstream = Upstream::bare(|mut stream| async move {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.unwrap());
+        }
+        let answer = b"HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\nno";
+        stream.write_all(answer).await.unwrap();
+    })
+    .await;
+    let sidecar = Setup::new(&upstream.url, &upstream.url, 0.0).start();
+    let mut stream = TcpStream::connect(sidecar.addr).await.unwrap();
+    let length = b"POST /x HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\n".as_slice();
+    let chunks = b"POST /x HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
+    let bodies = [b"hello".as_slice(), b"2\r\nhe\r\n0\r\n\r\n"];
+    for (head, body) in [length, chunks].into_iter().zip(bodies).cycle().take(10) {
+        stream.write_all(head).await.unwrap();
+        let mut got = Vec::new();
+        while !got.ends_with(b"\r\n\r\nno") {
+            got.push(stream.read_u8().await.unwrap());
+        }
+        let got = String::from_utf8(got).unwrap();
+        assert!(got.starts_with("HTTP/1.1 404 Not Found\r\n"), "{got:?}");
+        assert!(!got.contains("connection: close"), "{got:?}");
+        stream.write_all(body).await.unwrap();
+    }
+    drop(stream);
+    let counted = sidecar.finish().await;
+    assert_eq!(counted.of("v1").class(Class::Client), 10);
+}
+
+#[tokio::test]
 async fn a_caller_who_hangs_up_is_nobodys_failure() {
     let asked = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&asked);
