@@ -233,6 +233,12 @@ impl Worker {
         self.newest().wants_body(head)
     }
 
+    /// Whether only the path through hyper can serve a request, by the newest table.
+    #[inline]
+    pub(crate) fn is_for_hyper(&self, head: &impl Head) -> bool {
+        self.newest().is_for_hyper(head)
+    }
+
     /// Where in its body a request names its model, if nothing else tells it.
     pub(crate) fn place_of_name(&self, head: &impl Head) -> Option<Place> {
         self.newest().place_of_name(head)

@@ -178,7 +178,9 @@ impl Connection {
             }
             Ok(None) => (0, None),
             Err(why) => (bytes.len(), Some(self.malformed(why))),
-            Ok(Some(head)) if is_for_hyper(&head) => (0, Some(Next::HandOver { is_h2: false })),
+            Ok(Some(head)) if is_for_hyper(&head) || self.worker.is_for_hyper(&head) => {
+                (0, Some(Next::HandOver { is_h2: false }))
+            }
             Ok(Some(head)) => {
                 let route = match self.worker.wants_body(&head) {
                     true => return (0, Some(Next::HandOver { is_h2: false })),

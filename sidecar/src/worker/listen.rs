@@ -115,7 +115,7 @@ fn take(worker: &Rc<Worker>, servers: &Rc<Servers>, arrived: Arrived) {
     tokio::task::spawn_local(serve);
 }
 
-/// Shakes hands, where TLS is wanted.
+/// Shakes hands.
 async fn open(worker: &Worker, arrived: Arrived) -> io::Result<Stream> {
     let stream = match arrived {
         Arrived::Unix(stream) => return Ok(stream.into()),
@@ -165,10 +165,11 @@ impl Servers {
         state: &Rc<State>,
     ) -> io::Result<()> {
         let opening = pin!(open(worker, arrived));
-        let Some(stream) = unless(Order::Finish, state, opening).await else {
+        let Some(opened) = unless(Order::Finish, state, opening).await else {
             return Ok(());
         };
-        match fast::serve(Rc::clone(worker), Rc::clone(state), stream?).await? {
+        let served = fast::serve(Rc::clone(worker), Rc::clone(state), opened?);
+        match served.await? {
             Some(rest) => Box::pin(self.go_on(worker, rest, state)).await,
             None => Ok(()),
         }

@@ -275,6 +275,14 @@ mod tests {
                 );
             }
         }
+        let mut more = cell(1, 0, &[]);
+        more.contents = Some(v1::Contents {
+            streams: 1,
+            failed_streams: 2,
+            ..v1::Contents::default()
+        });
+        let refused = Err(CountsError::Contents("v2".into()));
+        assert_eq!(Counts::from_wire(&more), refused);
         assert_eq!(
             Counts::from_wire(&cell(0, 0, &[5])),
             Err(CountsError::Surplus("v2".into()))
