@@ -178,7 +178,10 @@ impl Exchange {
             self.push(client, cx);
             self.pull(client, cx)?;
             if matches!(self.answer, Answer::Over) && self.down.is_empty() {
-                return Err(self.end);
+                return match self.end {
+                    End::Linger if self.keep => self.skip(client, cx),
+                    end => Err(end),
+                };
             }
             if !self.again {
                 self.watch(client, cx)?;
