@@ -16,4 +16,5 @@ mod inspecting;
 mod sidecar;
 mod splitting;
 mod streaming;
+mod transparent;
 mod upstream;
