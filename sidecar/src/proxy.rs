@@ -7,28 +7,33 @@ pub(crate) mod budget;
 pub(crate) mod choose;
 mod forward;
 mod hygiene;
+mod minted;
 mod opening;
 pub(crate) mod refuse;
+mod rewriting;
 mod saved;
 pub(crate) mod ticket;
 mod upgrade;
 
 use crate::classify::{self, Protocol};
 use crate::inspect::Kind;
+use crate::rewrite;
 use crate::shared::Count;
 use crate::worker::{Busy, Deadline, LocalRoute, Worker};
 use answer::Answer;
 use attempt::{Carrier, Failure};
 use body::{Early, Fault, Source};
 use choose::Choosing;
-use http::header::CONNECTION;
+use http::header::{CONNECTION, SET_COOKIE};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hygiene::Found;
 use hyper::body::Incoming;
+use minted::Minted;
 use opening::Opening;
 use refuse::Refusal;
+use rewriting::Restored;
 use saved::Saved;
 use serinus_common::class::Class;
 use std::cell::{Cell, RefCell};
@@ -122,6 +127,10 @@ struct Call {
     idempotent: bool,
     upgrade: Option<HeaderValue>,
     rescue_granted: Cell<bool>,
+    minted: Option<Box<Minted>>,
+    /// The body names the model, and some variant may name another one.
+    names_in_json: bool,
+    restored: RefCell<Option<Box<Restored>>>,
 }
 
 type Outcome = Result<(Response<Incoming>, Carrier), Failure>;
@@ -143,9 +152,14 @@ impl Call {
         if found.bytes + head.uri.path().len() > worker.limits.head_bytes {
             return Err(Refusal::HeadTooLarge);
         }
-        let (route, key, early) = match opening {
-            Some(opening) => (Some(opening.route), opening.key, opening.early),
-            None => (worker.route(&head), None, Early::default()),
+        let (route, key, minted, early) = match opening {
+            Some(Opening {
+                route,
+                key,
+                minted,
+                early,
+            }) => (Some(route), key, minted, early),
+            None => (worker.route(&head), None, None, Early::default()),
         };
         let size = body.size_hint();
         if size.lower() + early.bytes() > worker.limits.body_bytes {
@@ -161,6 +175,7 @@ impl Call {
         let choosing = Choosing {
             head: &head,
             body_key: key.as_deref(),
+            minted: minted.as_ref().map(Minted::key),
             asks: found.ours,
             rescuable: idempotent && small && route.policy().rescue,
             now_ms: unix_ms,
@@ -174,6 +189,7 @@ impl Call {
         };
         let total = named.unwrap_or_else(|| route.policy().timeout).min(LONGEST);
         let bound = route.policy().attempt_timeout.min(total / 2);
+        let names_in_json = route.route().rewrites_bodies && rewrite::is_json(&head);
         hygiene::clean_request(&mut head.headers, found);
         Ok(Box::new(Self {
             deadline: worker.deadlines.add(now_ms + bound.as_millis() as u64),
@@ -186,6 +202,9 @@ impl Call {
             saved: RefCell::default(),
             worker: Rc::clone(worker),
             rescue_granted: Cell::new(false),
+            minted: minted.map(Box::new),
+            names_in_json,
+            restored: RefCell::default(),
             route,
             found,
             ticket,
@@ -274,6 +293,7 @@ impl Call {
             Failure::Timeout => Refusal::Timeout,
             Failure::Body(Fault::TooLarge) => Refusal::BodyTooLarge,
             Failure::Body(Fault::Caller) => Refusal::BadBody,
+            Failure::Body(Fault::Unchangeable(why)) => Refusal::Unchangeable(why),
         };
         if let Failure::Body(_) = failure {
             self.worker.shared.count(Count::Refused);
@@ -289,6 +309,11 @@ impl Call {
         let serving = &self.route.route().variants[self.ticket.serving()];
         headers.insert(VARIANT, serving.header.clone());
         headers.insert(PREDICTION_ID, self.ticket.prediction_id());
+        if let Some(minted) = &self.minted
+            && let Some(cookie) = minted.header(&self.route.route().split.key)
+        {
+            headers.append(SET_COOKIE, cookie);
+        }
     }
 }
 

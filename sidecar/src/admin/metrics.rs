@@ -117,7 +117,7 @@ fn variants(parts: &Parts, out: &mut Exposition) {
     out.family(
         "variant_ready",
         Kind::Gauge,
-        "Whether at least one endpoint of the variant answers.",
+        "Whether at least one endpoint of the variant is ready.",
     );
     for ((model, variant), probed) in parts.probed.borrow().iter() {
         let labels = [("model", model.as_str()), ("variant", variant.as_str())];

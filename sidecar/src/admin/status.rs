@@ -1,6 +1,7 @@
 //! `/status`: everything about this sidecar, as JSON.
 
 use super::Parts;
+use crate::rewrite;
 use crate::shared::{BreakerStatus, VariantTotals};
 use crate::sync::apply::Holdings;
 use crate::sync::follow::{InForce, fence};
@@ -81,6 +82,9 @@ struct VariantView {
     achieved: Option<f64>,
     /// Endpoint to why it does not answer; empty where it does.
     endpoints: BTreeMap<String, String>,
+    /// How its calls name the model there, where that is not how their callers do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rewrite: Option<rewrite::Spec>,
     breaker: Option<Breaker>,
     in_flight: u64,
     assigned: u64,
@@ -88,6 +92,7 @@ struct VariantView {
     requests: BTreeMap<&'static str, u64>,
     rescued: u64,
     diverted: u64,
+    overrides: u64,
     user_errors: u64,
     latency_ms: Option<Latency>,
     /// Answers that were streams; of these, failed after their head.
@@ -223,6 +228,7 @@ fn view(
         endpoints: probed
             .map(|probed| probed.endpoints.clone())
             .unwrap_or_default(),
+        rewrite: variant.rewrite.as_ref().map(|of| of.spec().clone()),
         breaker: breaker.map(|breaker| Breaker {
             open: breaker.open,
             openings: breaker.openings,
@@ -235,6 +241,7 @@ fn view(
             .collect(),
         rescued: tally.rescued,
         diverted: tally.diverted,
+        overrides: tally.overrides,
         user_errors: tally.user_errors,
         latency_ms: Latency::of(&tally.latency),
         streams: tally.contents.streams,

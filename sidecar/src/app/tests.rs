@@ -43,6 +43,17 @@ async fn ready(running: &Running) {
     }
 }
 
+/// A canary has nothing before that.
+async fn canary_ready(running: &Running) {
+    let is_ready = async || {
+        let status = admin(running, "/status").await.json();
+        status["models"][0]["variants"][1]["ready"] == true
+    };
+    while !is_ready().await {
+        tokio::task::yield_now().await;
+    }
+}
+
 fn all_to_canary() -> v1::Assignment {
     let bucketing = v1::Bucketing {
         key: "header:x-user-id".into(),
@@ -64,6 +75,7 @@ async fn from_an_assignment_to_counts_and_a_joined_outcome() {
     assert_eq!(infer(&running, "ana").await.text(), "v1");
     fake.greet().await;
     fake.push(1, all_to_canary()).await;
+    canary_ready(&running).await;
     let answer = infer(&running, "ana").await;
     assert_eq!(answer.text(), "v2");
     assert_eq!(answer.headers["x-serinus-variant"], "v2");
@@ -165,6 +177,7 @@ async fn the_last_second_is_reported_at_a_stop() {
     let running = start(config(directory.path(), &fake).await).await.unwrap();
     fake.greet().await;
     fake.push(1, all_to_canary()).await;
+    canary_ready(&running).await;
     for user in ["ana", "ben", "cem"] {
         assert_eq!(infer(&running, user).await.text(), "v2");
     }

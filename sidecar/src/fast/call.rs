@@ -54,6 +54,7 @@ impl Call {
         let choosing = Choosing {
             head,
             body_key: None,
+            minted: None,
             asks: head.marks.ours,
             rescuable: idempotent && replayable && policy.rescue,
             now_ms: unix_ms,

@@ -2,6 +2,7 @@
 //! the call.
 
 use super::attempt::Carrier;
+use super::rewriting::Restoration;
 use super::{Call, hygiene};
 use crate::classify::{self, Protocol};
 use crate::inspect::{End, Head, Inspector, Kind};
@@ -45,6 +46,9 @@ struct Tail {
     carrier: Option<Carrier>,
     call: Box<Call>,
     stall_ms: u64,
+    restoration: Option<Box<Restoration>>,
+    /// What comes after something that was held back.
+    next: Option<Frame<Bytes>>,
     class: Class,
     /// gRPC has its last word in the trailers, which are still to come.
     awaits_status: bool,
@@ -83,6 +87,7 @@ impl Call {
         }
         let looked_at = is_stream || self.kind != Kind::Other;
         let inspector = looked_at.then(|| self.inspector(&parts)).flatten();
+        let restoration = self.restoration(&mut parts);
         self.label(&mut parts.headers);
         let timeout = self
             .route
@@ -96,6 +101,8 @@ impl Call {
             carrier: Some(carrier),
             call: self,
             stall_ms,
+            restoration,
+            next: None,
             class,
             awaits_status,
             inspector,
@@ -130,6 +137,9 @@ impl Call {
 
 impl Tail {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CutShort>>> {
+        if let Some(frame) = self.next.take() {
+            return Poll::Ready(Some(Ok(frame)));
+        }
         if self.ended {
             return Poll::Ready(self.broken.take().map(Err));
         }
@@ -137,12 +147,12 @@ impl Tail {
         match polled {
             Poll::Ready(None) => {
                 self.complete();
-                Poll::Ready(None)
+                Poll::Ready(self.held_back().map(Ok))
             }
             Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(self.pass(frame)))),
             // What came before goes out first: a connection that is told of a cut drops what it has not yet written.
             Poll::Ready(Some(Err(error))) => {
-                self.cut(Class::Model);
+                self.cut(self.call.fault_class().unwrap_or(Class::Model));
                 self.broken = Some(CutShort::Upstream(error));
                 cx.waker().wake_by_ref();
                 Poll::Pending
@@ -190,11 +200,41 @@ impl Tail {
         if self.body.is_end_stream() {
             self.complete();
         }
-        frame
+        self.restored(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.broken.is_none() && (self.ended || self.body.is_end_stream())
+        let ended = self.ended || self.body.is_end_stream();
+        ended && self.broken.is_none() && self.next.is_none()
+    }
+
+    /// The frame as the caller gets it.
+    fn restored(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
+        let Some(restoration) = &mut self.restoration else {
+            return frame;
+        };
+        match frame.into_data() {
+            Ok(data) => {
+                let data = restoration.feed(&data);
+                if self.ended {
+                    self.next = self.held_back();
+                }
+                Frame::data(data)
+            }
+            Err(trailers) => match self.held_back() {
+                Some(held) => {
+                    self.next = Some(trailers);
+                    held
+                }
+                None => trailers,
+            },
+        }
+    }
+
+    /// What the restoration has kept of an answer that ended within a frame.
+    fn held_back(&mut self) -> Option<Frame<Bytes>> {
+        let held = self.restoration.as_mut()?.restorer.finish();
+        (!held.is_empty()).then(|| Frame::data(held))
     }
 
     /// The answer has ended as it should.
@@ -269,6 +309,8 @@ impl Body for Answer {
     fn size_hint(&self) -> SizeHint {
         match &self.origin {
             Origin::Own(text) => SizeHint::with_exact(text.len() as u64),
+            // A restored body becomes longer or shorter.
+            Origin::Passed(tail) if tail.restoration.is_some() => SizeHint::default(),
             Origin::Passed(tail) => tail.body.size_hint(),
         }
     }

@@ -20,8 +20,6 @@ use std::sync::Arc;
 pub(super) struct LocalTable {
     table: Option<Arc<Table>>,
     routes: Vec<Rc<LocalRoute>>,
-    /// Some endpoint may speak HTTP/2 to calls that could go over either.
-    any_h2: bool,
 }
 
 /// A model with a worker's own state.
@@ -32,7 +30,6 @@ pub(crate) struct LocalRoute {
     meter: Rc<Epoch>,
     lanes: Vec<Lane>,
     budget: Rc<RefCell<Budget>>,
-    any_h2: bool,
 }
 
 /// A variant with a worker's own state.
@@ -42,10 +39,20 @@ pub(crate) struct Lane {
     in_flight: Rc<Cell<usize>>,
 }
 
+impl Lane {
+    /// Whether at least one endpoint is ready, as the checks found.
+    #[inline]
+    pub(crate) fn is_ready(&self) -> bool {
+        self.endpoints.iter().any(|endpoint| endpoint.is_ready())
+    }
+}
+
 /// What outlives tables.
 #[derive(Debug, Default)]
 pub(super) struct Registry {
-    endpoints: HashMap<Address, Rc<Endpoint>>,
+    /// By model, variant and address: two variants of one server share no connections, so that neither can be in the
+    /// other's way.
+    endpoints: HashMap<(String, String, Address), Rc<Endpoint>>,
     in_flight: HashMap<(String, String), Rc<Cell<usize>>>,
     budgets: HashMap<String, Rc<RefCell<Budget>>>,
 }
@@ -65,7 +72,13 @@ impl Registry {
                 endpoints: variant
                     .endpoints
                     .iter()
-                    .map(|address| self.endpoint(address, limits, tls))
+                    .enumerate()
+                    .map(|(at, address)| {
+                        let key = (route.model.clone(), variant.name.clone(), address.clone());
+                        let endpoint = self.endpoint(key, limits, tls);
+                        endpoint.watch(variant.health.get(at).cloned());
+                        endpoint
+                    })
                     .collect(),
                 in_flight: self.in_flight(&route.model, &variant.name),
             });
@@ -76,7 +89,6 @@ impl Registry {
                 route: Arc::clone(route),
                 table: Arc::clone(&table),
                 meter: meters.epoch(route),
-                any_h2: lanes.iter().any(Lane::may_speak_h2),
                 lanes,
                 budget: Rc::clone(budget),
             }));
@@ -84,16 +96,21 @@ impl Registry {
         self.forget_unused(&routes);
         LocalTable {
             table: Some(table),
-            any_h2: routes.iter().any(|local| local.any_h2),
             routes,
         }
     }
 
-    fn endpoint(&mut self, address: &Address, limits: &Limits, tls: &Arc<Tls>) -> Rc<Endpoint> {
-        let endpoint = self.endpoints.entry(address.clone());
+    fn endpoint(
+        &mut self,
+        key: (String, String, Address),
+        limits: &Limits,
+        tls: &Arc<Tls>,
+    ) -> Rc<Endpoint> {
+        let address = key.2.clone();
+        let endpoint = self.endpoints.entry(key);
         let new = || {
             let tls = Arc::clone(tls);
-            Rc::new(Endpoint::new(address.clone(), limits.connect_timeout, tls))
+            Rc::new(Endpoint::new(address, limits.connect_timeout, tls))
         };
         Rc::clone(endpoint.or_insert_with(new))
     }
@@ -133,12 +150,6 @@ impl LocalTable {
         table.is_some_and(|table| table.wants_body(head))
     }
 
-    /// Whether only the path through hyper can serve a request.
-    #[inline]
-    pub(super) fn is_for_hyper(&self, head: &impl Head) -> bool {
-        self.wants_body(head) || (self.any_h2 && self.route(head).is_some_and(|local| local.any_h2))
-    }
-
     pub(super) fn place_of_name(&self, head: &impl Head) -> Option<Place> {
         self.table.as_ref()?.place_of_name(head)
     }
@@ -149,13 +160,6 @@ impl LocalTable {
 
     fn at(&self, position: usize) -> Option<Rc<LocalRoute>> {
         self.routes.get(position).map(Rc::clone)
-    }
-}
-
-impl Lane {
-    fn may_speak_h2(&self) -> bool {
-        let mut endpoints = self.endpoints.iter();
-        endpoints.any(|endpoint| endpoint.may_speak_h2())
     }
 }
 
@@ -187,6 +191,13 @@ impl LocalRoute {
     #[inline]
     pub(crate) fn lane(&self, variant: usize) -> &Lane {
         &self.lanes[variant]
+    }
+
+    /// Whether every endpoint is known to speak HTTP/1.1.
+    #[inline]
+    pub(crate) fn speaks_http1(&self) -> bool {
+        let mut endpoints = self.lanes.iter().flat_map(|lane| &lane.endpoints);
+        endpoints.all(|endpoint| endpoint.is_http1())
     }
 
     /// Counts a request as in flight; false if there are `most` already.

@@ -80,6 +80,13 @@ impl Setup {
         self
     }
 
+    /// What calls of a variant are changed to.
+    pub fn rewrite(mut self, variant: &str, rewrite: v1::Rewrite) -> Self {
+        let mut variants = self.assignment.variants.iter_mut();
+        variants.find(|of| of.name == variant).unwrap().rewrite = Some(rewrite);
+        self
+    }
+
     pub fn limits(mut self, change: impl FnOnce(&mut Limits)) -> Self {
         change(&mut self.limits);
         self

@@ -45,12 +45,12 @@ const COUNTERS: [VariantCounter; 15] = [
     ),
     (
         "diverted_total",
-        "Requests sent to stable because the breaker was open.",
+        "Requests sent to stable because the breaker was open or the variant not ready.",
         |t| t.diverted,
     ),
     (
         "overrides_total",
-        "Requests that named the variant themselves; never judged.",
+        "Requests that named the variant themselves, or that a rule sent there; never judged.",
         |t| t.overrides,
     ),
     ("unkeyed_total", "Assigned requests without a key.", |t| {
