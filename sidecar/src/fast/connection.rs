@@ -93,7 +93,13 @@ pub(crate) async fn serve(
         connection.busy = None;
         match end {
             End::Keep => {}
-            End::Close => return Ok(None),
+            End::Close => {
+                // Encryption has an end of its own, without which the last answer may look cut. Nobody waits for it.
+                poll_fn(|cx| Poll::Ready(Pin::new(&mut connection.stream).poll_shutdown(cx)))
+                    .await
+                    .is_ready();
+                return Ok(None);
+            }
             End::Reset => {
                 connection.stream.reset_on_close();
                 return Ok(None);

@@ -15,6 +15,8 @@ pub(crate) struct Outbox {
     sent: usize,
     /// Everything since the start of the message is here.
     whole: bool,
+    /// The socket's own buffer, which encryption has, is not empty yet.
+    flushing: bool,
 }
 
 impl Outbox {
@@ -24,12 +26,18 @@ impl Outbox {
             bytes: buffers.take(),
             sent: 0,
             whole,
+            flushing: false,
         }
     }
 
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.sent == self.bytes.len()
+        !self.has_unsent() && !self.flushing
+    }
+
+    #[inline]
+    fn has_unsent(&self) -> bool {
+        self.sent < self.bytes.len()
     }
 
     /// Whether the message could be sent again from its start.
@@ -59,7 +67,7 @@ impl Outbox {
     /// What was sent need not be kept.
     pub(crate) fn forget(&mut self) {
         self.whole = false;
-        if self.is_empty() {
+        if !self.has_unsent() {
             self.bytes.clear();
             self.sent = 0;
         }
@@ -72,7 +80,7 @@ impl Outbox {
         stream: &mut Stream,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        while self.sent < self.bytes.len() {
+        while self.has_unsent() {
             let n = ready!(Pin::new(&mut *stream).poll_write(cx, &self.bytes[self.sent..]))?;
             if n == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
@@ -83,7 +91,14 @@ impl Outbox {
             self.bytes.clear();
             self.sent = 0;
         }
-        Poll::Ready(Ok(()))
+        self.poll_socket(stream, cx)
+    }
+
+    #[inline]
+    fn poll_socket(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(stream).poll_flush(cx);
+        self.flushing = flushed.is_pending();
+        flushed
     }
 
     /// Sends what is here and then `more`, of which only the rest is copied that the socket does not take.
@@ -93,15 +108,18 @@ impl Outbox {
         cx: &mut Context<'_>,
         more: &[u8],
     ) -> Poll<io::Result<()>> {
+        if more.is_empty() {
+            return self.poll_flush(stream, cx);
+        }
         let mut done = 0;
         while done < more.len() {
             let slices = [
                 io::IoSlice::new(&self.bytes[self.sent..]),
                 io::IoSlice::new(&more[done..]),
             ];
-            let writing = match self.is_empty() {
-                true => Pin::new(&mut *stream).poll_write(cx, &more[done..]),
-                false => Pin::new(&mut *stream).poll_write_vectored(cx, &slices),
+            let writing = match self.has_unsent() {
+                false => Pin::new(&mut *stream).poll_write(cx, &more[done..]),
+                true => Pin::new(&mut *stream).poll_write_vectored(cx, &slices),
             };
             let n = match writing {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
@@ -119,10 +137,68 @@ impl Outbox {
         }
         self.bytes.clear();
         self.sent = 0;
-        Poll::Ready(Ok(()))
+        self.poll_socket(stream, cx)
     }
 
     pub(crate) fn give_back(self, buffers: &Buffers) {
         buffers.give_back(self.bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::poll_fn;
+    use tokio::io::AsyncReadExt as _;
+    use tokio::net::UnixStream;
+
+    #[tokio::test]
+    async fn everything_arrives_in_order_however_slowly_it_is_read() {
+        let (one, mut other) = UnixStream::pair().unwrap();
+        let mut stream = Stream::from(one);
+        let mut outbox = Outbox::new(&Buffers::default(), false);
+        outbox.bytes_mut().extend_from_slice(b"head");
+        let body: Vec<u8> = (0..4_000_000u32).map(|n| n as u8).collect();
+        let first = poll_fn(|cx| Poll::Ready(outbox.poll_send(&mut stream, cx, &body))).await;
+        assert!(first.is_pending() && !outbox.is_empty());
+        let sending = async {
+            poll_fn(|cx| outbox.poll_flush(&mut stream, cx))
+                .await
+                .unwrap();
+            assert!(outbox.is_empty() && outbox.kept() == 0);
+            drop(stream);
+        };
+        let mut got = Vec::new();
+        let (read, ()) = tokio::join!(other.read_to_end(&mut got), sending);
+        assert_eq!(read.unwrap(), body.len() + 4);
+        assert_eq!(got, [b"head", &body[..]].concat());
+    }
+
+    #[tokio::test]
+    async fn what_is_whole_can_be_sent_again_until_it_is_forgotten() {
+        let (one, mut other) = UnixStream::pair().unwrap();
+        let mut stream = Stream::from(one);
+        let mut outbox = Outbox::new(&Buffers::default(), true);
+        outbox.bytes_mut().extend_from_slice(b"request");
+        assert!(outbox.is_unsent());
+        for _ in 0..2 {
+            poll_fn(|cx| outbox.poll_flush(&mut stream, cx))
+                .await
+                .unwrap();
+            assert!(outbox.is_empty() && outbox.is_whole() && !outbox.is_unsent());
+            outbox.rewind();
+        }
+        poll_fn(|cx| outbox.poll_send(&mut stream, cx, b""))
+            .await
+            .unwrap();
+        outbox.forget();
+        assert_eq!((outbox.kept(), outbox.is_whole()), (0, false));
+        poll_fn(|cx| outbox.poll_send(&mut stream, cx, b" more"))
+            .await
+            .unwrap();
+        drop(stream);
+        let mut got = String::new();
+        other.read_to_string(&mut got).await.unwrap();
+        assert_eq!(got, "requestrequestrequest more");
     }
 }
