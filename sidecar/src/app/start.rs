@@ -59,12 +59,13 @@ pub(super) struct ControlPlane {
 pub(super) async fn start(config: Sidecar) -> anyhow::Result<Running> {
     let started = Instant::now();
     let shared: Shared = Arc::new(shared::Shared::new());
-    shared.watch_endpoints();
     let specs = specs(&config)?;
     let tls = Arc::new(config.tls.load()?);
     tokio::spawn(tls::watch(Arc::clone(&tls)));
     let lock = state::lock(&config).await?;
     let applier = state::applier(&config, specs, &shared)?;
+    // What was in use before a restart is in use at once; what comes from now on is looked at first.
+    shared.watch_endpoints();
     let holdings = applier.holdings();
     let reports = Reports::new(config.name.clone(), config.workers);
     let (serving, drain) = shutdown::channel();
