@@ -192,6 +192,13 @@ pub struct Model {
     /// Variant name to what its calls are changed to on the way to its endpoints; wins over the plan's.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub rewrite: BTreeMap<String, rewrite::Spec>,
+    /// What its servers' answers to gRPC `ModelStreamInfer` are: `wrapped` for Triton, whose streams fail within a
+    /// message; `plain` for all others. Default `plain`.
+    #[serde(default)]
+    pub stream: rewrite::StreamForm,
+    /// Variant name to the same, where it differs.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub streams: BTreeMap<String, rewrite::StreamForm>,
     /// Variant name to its fraction of the requests: a fixed split, only without a control plane.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub split: BTreeMap<String, f64>,

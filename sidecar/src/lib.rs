@@ -7,6 +7,7 @@ mod classify;
 pub mod config;
 #[cfg(test)]
 mod fake;
+mod fast;
 mod head;
 pub mod inspect;
 pub mod limits;

@@ -7,6 +7,7 @@ mod ejection;
 mod h1;
 mod h2;
 mod joined;
+mod raw;
 
 pub(crate) use h1::Upstream;
 pub(crate) use joined::poll_write_joined;
@@ -39,6 +40,7 @@ pub(crate) struct Endpoint {
     /// Unknown until the first connection with TLS.
     speaks_h2: Cell<Option<bool>>,
     idle: RefCell<Vec<h1::Idle>>,
+    idle_raw: RefCell<Vec<raw::Idle>>,
     shared: RefCell<Option<http2::SendRequest<Outgoing>>>,
     connecting: tokio::sync::Mutex<()>,
     outstanding: Cell<u32>,
@@ -68,6 +70,7 @@ impl Endpoint {
             tls,
             speaks_h2: Cell::new(speaks_h2),
             idle: RefCell::default(),
+            idle_raw: RefCell::default(),
             shared: RefCell::default(),
             connecting: tokio::sync::Mutex::default(),
             outstanding: Cell::new(0),

@@ -11,7 +11,7 @@ pub use spec::{Held, Ids, Matcher, MatcherError, ModelSpec, StaticSplit};
 
 use crate::breaker::Thresholds;
 use crate::head::Head;
-use crate::rewrite::Rewrite;
+use crate::rewrite::{Rewrite, StreamForm};
 use crate::route::key::KeySource;
 use crate::route::kind::is_about_server;
 use crate::route::named::Place;
@@ -71,6 +71,8 @@ pub struct Variant {
     /// What its calls are changed to.
     pub rewrite: Option<Arc<Rewrite>>,
     pub(crate) header: HeaderValue,
+    /// What the answers of its gRPC streams are.
+    pub(crate) stream: StreamForm,
     /// False for canaries that must never be served again.
     pub(crate) allowed: bool,
     /// Canaries only; set when the table is published.

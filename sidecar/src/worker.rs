@@ -9,11 +9,12 @@ mod local;
 mod seal;
 mod tunnel;
 
-pub(crate) use connection::Busy;
+pub(crate) use connection::{Busy, Order, State};
 pub(crate) use deadlines::{Deadline, Deadlines};
 pub(crate) use local::{Lane, LocalRoute};
 pub(crate) use tunnel::Tunnel;
 
+use crate::fast::Buffers;
 use crate::head::Head;
 use crate::limits::Limits;
 use crate::listen::Socket;
@@ -29,9 +30,10 @@ use serinus_proto::v1;
 use serinus_runtime::shutdown::Drain;
 use std::cell::{Cell, Ref, RefCell};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::UnboundedSender;
 
 /// How the data path is set up.
@@ -131,9 +133,6 @@ pub fn spawn(
     let sockets = crate::listen::spread(sockets, workers)?;
     let mut threads = Vec::with_capacity(workers);
     for (index, sockets) in sockets.into_iter().enumerate() {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
         let seed = Seed {
             index,
             workers,
@@ -144,14 +143,23 @@ pub fn spawn(
         };
         let (sealed, drain, patience) = (sealed.clone(), drain.clone(), settings.drain);
         let thread = std::thread::Builder::new().name(format!("worker-{index}"));
+        let (report, started) = mpsc::channel();
         threads.push(thread.spawn(move || {
-            let tasks = tokio::task::LocalSet::new();
+            // It cannot be moved to its thread: no task that it runs ever leaves it.
+            let runtime = Builder::new_current_thread()
+                .enable_all()
+                .build_local(LocalOptions::default());
+            let runtime = match runtime {
+                Ok(runtime) => runtime,
+                Err(error) => return drop(report.send(error)),
+            };
+            drop(report);
             let worker = Rc::new(seed.grow());
-            tasks.block_on(
-                &runtime,
-                listen::run(worker, sockets, sealed, drain, patience),
-            );
+            runtime.block_on(listen::run(worker, sockets, sealed, drain, patience));
         })?);
+        if let Ok(error) = started.recv() {
+            return Err(error);
+        }
     }
     Ok(Workers { threads })
 }
@@ -177,6 +185,7 @@ pub(crate) struct Worker {
     pub(crate) timeline: Timeline,
     pub(crate) deadlines: Rc<Deadlines>,
     pub(crate) meters: Meters,
+    pub(crate) buffers: Buffers,
     connections: Connections,
     registry: RefCell<Registry>,
     table: RefCell<Rc<LocalTable>>,
@@ -199,6 +208,7 @@ impl Seed {
             timeline: Timeline::new(now, wall_ms),
             deadlines: Rc::new(Deadlines::new(now)),
             meters: Meters::new(wall_ms / 1000),
+            buffers: Buffers::default(),
             connections: Connections::default(),
             registry: RefCell::default(),
             table: RefCell::default(),

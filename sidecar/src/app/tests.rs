@@ -23,7 +23,7 @@ async fn config(directory: &Path, fake: &Fake) -> Sidecar {
 
 async fn infer(running: &Running, user: &str) -> Answer {
     call(
-        running.inference[0].tcp().unwrap(),
+        running.core.inference[0].tcp().unwrap(),
         Method::POST,
         "/v2/models/m/infer",
         &[("x-user-id", user)],
@@ -33,7 +33,7 @@ async fn infer(running: &Running, user: &str) -> Answer {
 }
 
 async fn admin(running: &Running, path: &str) -> Answer {
-    call(running.admin, Method::GET, path, &[], "").await
+    call(running.core.admin, Method::GET, path, &[], "").await
 }
 
 /// Readiness is looked at every second: asked for until it is there.
@@ -88,7 +88,7 @@ async fn from_an_assignment_to_counts_and_a_joined_outcome() {
     assert_eq!((read.issuer, read.variant), (7, 1));
     let outcome = format!("{{\"prediction_id\":\"{id}\",\"metric\":\"accuracy\",\"value\":1}}");
     let joined = call(
-        running.admin,
+        running.core.admin,
         Method::POST,
         "/v1/outcomes?wait",
         &[],
@@ -100,7 +100,7 @@ async fn from_an_assignment_to_counts_and_a_joined_outcome() {
         (StatusCode::OK, "{\"status\":\"joined\"}")
     );
     let again = call(
-        running.admin,
+        running.core.admin,
         Method::POST,
         "/v1/outcomes",
         &[("content-type", "application/x-ndjson")],
@@ -204,7 +204,14 @@ async fn it_serves_without_its_control_plane() {
     assert_eq!((answer.status, answer.text()), (StatusCode::OK, "v1"));
     let running = running;
     let outcome = "{\"prediction_id\":\"x\",\"metric\":\"accuracy\",\"value\":1}";
-    let bad = call(running.admin, Method::POST, "/v1/outcomes", &[], outcome).await;
+    let bad = call(
+        running.core.admin,
+        Method::POST,
+        "/v1/outcomes",
+        &[],
+        outcome,
+    )
+    .await;
     assert_eq!(bad.text(), "{\"status\":\"bad_id\"}");
     assert_eq!(
         admin(&running, "/status").await.json()["control_plane"]["connected"],
@@ -218,7 +225,7 @@ async fn the_admin_port_refuses_what_it_should() {
     let fake = Fake::start();
     let running = start(config(directory.path(), &fake).await).await.unwrap();
     let rebound = call(
-        running.admin,
+        running.core.admin,
         Method::GET,
         "/status",
         &[("host", "evil.example")],
@@ -227,7 +234,7 @@ async fn the_admin_port_refuses_what_it_should() {
     .await;
     assert_eq!(rebound.status, StatusCode::FORBIDDEN);
     let local = call(
-        running.admin,
+        running.core.admin,
         Method::GET,
         "/healthz",
         &[("host", "localhost:1")],
@@ -236,7 +243,7 @@ async fn the_admin_port_refuses_what_it_should() {
     .await;
     assert_eq!(local.text(), "ok\n");
     let shape = call(
-        running.admin,
+        running.core.admin,
         Method::POST,
         "/v1/outcomes",
         &[],
@@ -252,7 +259,7 @@ async fn the_admin_port_refuses_what_it_should() {
         shape.text()
     );
     let long = "x".repeat(9 << 20);
-    let large = call(running.admin, Method::POST, "/v1/outcomes", &[], &long).await;
+    let large = call(running.core.admin, Method::POST, "/v1/outcomes", &[], &long).await;
     assert_eq!(large.status, StatusCode::PAYLOAD_TOO_LARGE);
 }
 

@@ -40,6 +40,19 @@ pub(super) fn check(config: &Sidecar) -> Result<(), Mistakes> {
             )),
             Err(error) => found.push(format!("{at}.{error}")),
         }
+        let known =
+            |name: &String| *name == model.stable_name || model.endpoints.contains_key(name);
+        // The plan may name any variant.
+        let rewrites = model
+            .rewrite
+            .keys()
+            .filter(|_| config.control_plane.is_empty());
+        for variant in rewrites.filter(|name| !known(name)) {
+            found.push(format!(
+                "{at}.rewrite.{variant}: unknown; write {at}.rewrite.{}, or add {at}.endpoints.{variant} = [\"http://...\"]",
+                model.stable_name
+            ));
+        }
         if !model.split.is_empty() && !config.control_plane.is_empty() {
             found.push(format!(
                 "{at}.split: a fixed split and a control plane exclude each other; remove one"
@@ -160,6 +173,9 @@ fn check_model(at: &str, model: &Model, found: &mut Vec<String>) {
     for (variant, list) in &model.endpoints {
         variant_name(&format!("{at}.endpoints"), variant, found);
         urls(&format!("{at}.endpoints.{variant}"), list, found);
+    }
+    for variant in model.streams.keys() {
+        variant_name(&format!("{at}.streams"), variant, found);
     }
     for (variant, rewrite) in &model.rewrite {
         variant_name(&format!("{at}.rewrite"), variant, found);

@@ -53,6 +53,8 @@ impl Model {
             stable: self.stable.clone(),
             endpoints: self.endpoints.clone(),
             rewrites: self.rewrite.clone(),
+            stream: self.stream,
+            streams: self.streams.clone(),
             ready_path: self.ready_path.clone(),
             split,
         })

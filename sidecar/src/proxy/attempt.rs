@@ -21,7 +21,7 @@ pub(super) struct Carrier {
 
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// No endpoint accepts a connection.
     Connect,
     /// The connection ended before an answer began.
@@ -32,7 +32,7 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    pub(super) fn class(self) -> Class {
+    pub(crate) fn class(self) -> Class {
         match self {
             Self::Connect => Class::Connect,
             Self::Broken => Class::Model,
@@ -71,6 +71,7 @@ impl Call {
     /// At one endpoint; at another one if the first takes no connection.
     pub(super) async fn attempt(&self, variant: usize) -> Outcome {
         let lane = self.route.lane(variant);
+        self.gather().await?;
         let claim = self.claim(lane, None)?;
         match self.observed(claim).await {
             Ok(answered) => Ok(answered),
@@ -205,6 +206,12 @@ impl Call {
         fault.map_or(Failure::Broken, Failure::Body)
     }
 
+    /// The class of a call whose own body broke off.
+    pub(super) fn fault_class(&self) -> Option<Class> {
+        let fault = self.source.as_ref()?.fault()?;
+        Some(Failure::Body(fault).class())
+    }
+
     /// The request for one attempt. `again`: there may be another after it.
     fn request(
         &self,
@@ -224,17 +231,12 @@ impl Call {
         };
         // Only the last attempt leaves no copy.
         let mut head = head.ok_or(Failure::Broken)?;
-        let variant = &self.route.route().variants[self.ticket.serving()];
-        if let Some(rewrite) = &variant.rewrite {
-            forward::rename(&mut head, rewrite);
-        }
+        let body = self.rewritten(&mut head)?;
         if over_h2 {
             forward::to_h2(&mut head, endpoint);
         } else {
             forward::to_h1(&mut head, endpoint, self.found.host, self.upgrade.as_ref());
         }
-        let source = self.source.as_ref();
-        let body = source.map_or_else(Outgoing::empty, |source| source.outgoing());
         Ok(Request::from_parts(head, body))
     }
 }

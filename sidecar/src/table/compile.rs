@@ -268,6 +268,7 @@ fn variants(
             share_ppm,
             endpoints: endpoints(spec, variant, at, errors),
             rewrite: rewrites::of(spec, variant, errors),
+            stream: rewrites::stream(spec, variant),
             header,
             allowed: at == 0 || !latched,
             breaker: None,

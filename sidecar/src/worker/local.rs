@@ -82,7 +82,7 @@ impl Registry {
                     .collect(),
                 in_flight: self.in_flight(&route.model, &variant.name),
             });
-            let lanes = lanes.collect();
+            let lanes: Vec<Lane> = lanes.collect();
             let budget = self.budgets.entry(route.model.clone());
             let budget = budget.or_insert_with(|| Rc::new(RefCell::new(Budget::new(now_ms))));
             routes.push(Rc::new(LocalRoute {
@@ -191,6 +191,13 @@ impl LocalRoute {
     #[inline]
     pub(crate) fn lane(&self, variant: usize) -> &Lane {
         &self.lanes[variant]
+    }
+
+    /// Whether every endpoint is known to speak HTTP/1.1.
+    #[inline]
+    pub(crate) fn speaks_http1(&self) -> bool {
+        let mut endpoints = self.lanes.iter().flat_map(|lane| &lane.endpoints);
+        endpoints.all(|endpoint| endpoint.is_http1())
     }
 
     /// Counts a request as in flight; false if there are `most` already.

@@ -3,6 +3,7 @@
 mod bucketing;
 mod guardrails;
 mod ramp;
+mod rewrite;
 mod safety;
 mod shares;
 mod steps;

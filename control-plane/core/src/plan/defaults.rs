@@ -30,6 +30,9 @@ pub(super) fn fill(mut plan: Plan, stable: Option<&Variant>) -> Plan {
         if own.name == known.name && own.endpoints.is_empty() {
             own.endpoints.clone_from(&known.endpoints);
         }
+        if own.name == known.name && own.rewrite.is_none() {
+            own.rewrite.clone_from(&known.rewrite);
+        }
     }
     let bucketing = plan.bucketing.take().unwrap_or_default();
     plan.bucketing = Some(fill_bucketing(bucketing));

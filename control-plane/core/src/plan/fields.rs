@@ -9,7 +9,7 @@ use super::tree::Node;
 use prost_types::Duration;
 
 /// Capabilities that the design names and this version does not have.
-const NOT_YET: [&str; 10] = [
+const NOT_YET: [&str; 9] = [
     "shadow",
     "freeze",
     "winner",
@@ -18,7 +18,6 @@ const NOT_YET: [&str; 10] = [
     "gates",
     "gate",
     "selector",
-    "rewrite",
     "readiness",
 ];
 

@@ -2,6 +2,7 @@
 
 mod guardrails;
 mod ramp;
+mod rewrite;
 mod safety;
 mod steps;
 mod targeting;
@@ -83,6 +84,9 @@ fn variant(node: &Node, path: &Path, problems: &Problems) -> Variant {
         );
         variant.endpoints.extend(url);
     }
+    variant.rewrite = fields
+        .take("rewrite")
+        .and_then(|(node, path)| rewrite::read(node, &path, problems));
     fields.finish();
     variant
 }

@@ -9,10 +9,11 @@ use serinus_proto::v1::bucketing::Hash;
 use serinus_proto::v1::failure::Fallback;
 use serinus_proto::v1::guardrail::{Action, Metric};
 use serinus_proto::v1::labelled::Direction;
+use serinus_proto::v1::rewrite::Stream;
 use serinus_proto::v1::targeting_rule::{Place, Test};
 use serinus_proto::v1::{
     Approval, Bake, Breaker, Bucketing, Budget, Confidence, Failure, Guardrail, Labelled,
-    OnNoEvidence, Plan, Ramp, Step, TargetingRule, Then, Variant, Warmup,
+    OnNoEvidence, Plan, Ramp, Rewrite, Step, TargetingRule, Then, Variant, Warmup,
 };
 
 /// The plan as text that reads back as the same plan. What is unset is left out.
@@ -74,6 +75,22 @@ fn variant(variant: &Variant) -> String {
     Flow::default()
         .with("name", flow::text(&variant.name))
         .list("endpoints", endpoints)
+        .maybe("rewrite", variant.rewrite.as_ref().map(rewrite))
+        .close()
+}
+
+fn rewrite(rewrite: &Rewrite) -> String {
+    let stream = match rewrite.stream() {
+        Stream::Plain => Some("plain"),
+        Stream::Wrapped => Some("wrapped"),
+        Stream::Unspecified => None,
+    };
+    Flow::default()
+        .text("model", &rewrite.model)
+        .text("version", &rewrite.version)
+        .text("label", &rewrite.label)
+        .maybe("restore", rewrite.restore.then(|| "true".to_owned()))
+        .word("stream", stream)
         .close()
 }
 

@@ -6,6 +6,7 @@ mod properties;
 mod ramp;
 mod reference;
 mod rendering;
+mod rewriting;
 mod settings;
 mod shortest;
 mod targeting;

@@ -109,6 +109,41 @@ fn an_assignment_overrules_the_file_but_not_its_endpoints() {
 }
 
 #[test]
+fn the_files_rewrite_wins_over_the_plans() {
+    let mut held = held(1);
+    let versions = ["1", "2"].map(|version| v1::Rewrite {
+        version: version.into(),
+        ..Default::default()
+    });
+    for (variant, rewrite) in held.assignment.variants.iter_mut().zip(versions) {
+        variant.rewrite = Some(rewrite);
+    }
+    let mut spec = spec();
+    let renamed = |table: &Table, at: usize| {
+        let rewrite = table.routes()[0].variants[at].rewrite.as_ref().unwrap();
+        rewrite.path("POST", "/v2/models/m/infer").unwrap()
+    };
+    let table = Table::compile(&[spec.clone()], &[held.clone()], None).unwrap();
+    assert!(table.routes()[0].rewrites_bodies);
+    assert_eq!(renamed(&table, 0), "/v2/models/m/versions/1/infer");
+    assert_eq!(renamed(&table, 1), "/v2/models/m/versions/2/infer");
+    let local = crate::rewrite::Spec {
+        model: Some("local".into()),
+        ..Default::default()
+    };
+    spec.rewrites.insert("v1".into(), local);
+    let table = Table::compile(&[spec.clone()], &[held.clone()], None).unwrap();
+    assert_eq!(renamed(&table, 0), "/v2/models/local/infer");
+    assert_eq!(renamed(&table, 1), "/v2/models/m/versions/2/infer");
+    // The floor has it too.
+    let floor = Table::compile(&[spec], &[], None).unwrap();
+    assert_eq!(renamed(&floor, 0), "/v2/models/local/infer");
+    held.assignment.variants[1].rewrite = Some(v1::Rewrite::default());
+    let errors = Table::compile(&[self::spec()], &[held], None).unwrap_err();
+    assert!(errors[0].starts_with("model m: variant v2: rewrite: names nothing"));
+}
+
+#[test]
 fn a_latched_canary_gets_nothing_and_cannot_be_asked_for() {
     let latched = Held {
         latched: true,
