@@ -2,6 +2,7 @@
 
 use super::request::RequestHead;
 use crate::head::Head as _;
+use crate::pool::Endpoint;
 use crate::proxy::LONGEST;
 use crate::proxy::choose::Choosing;
 use crate::proxy::refuse::Refusal;
@@ -42,12 +43,12 @@ impl Call {
     /// Chooses and books. `replayable`: the body is short enough to be sent again.
     pub(super) fn open(
         worker: &Rc<Worker>,
+        route: Rc<LocalRoute>,
         head: &RequestHead<'_, '_>,
         replayable: bool,
     ) -> Result<Self, Refusal> {
         let start = Instant::now();
         let now_ms = worker.deadlines.observe(start);
-        let route = worker.route(head).ok_or(Refusal::NoModel)?;
         let idempotent = !(head.marks.ours && is_marked_unsafe(head));
         let policy = *route.policy();
         let unix_ms = worker.timeline.ms(start);
@@ -116,6 +117,17 @@ impl Call {
     pub(super) fn postpone(&self, worker: &Worker) {
         let stall = self.route.policy().timeout.max(worker.limits.idle_timeout);
         self.deadline.postpone(stall.as_millis() as u64);
+    }
+
+    /// The request's target as the variant's endpoint wants it, where that differs from how it came.
+    pub(super) fn target(&self, endpoint: &Endpoint, method: &str, came: &str) -> Option<String> {
+        let serving = &self.route.route().variants[self.ticket.serving()];
+        let rewrite = serving.rewrite.as_ref();
+        let renamed = rewrite.and_then(|rewrite| rewrite.path(method, came));
+        match endpoint.address().prefix() {
+            "" => renamed,
+            prefix => Some(format!("{prefix}{}", renamed.as_deref().unwrap_or(came))),
+        }
     }
 
     /// Name of the variant that answers, and the id under which outcomes may name the prediction.
