@@ -21,4 +21,5 @@ mod sidecar;
 mod splitting;
 mod streaming;
 mod transport;
+mod transparent;
 mod upstream;
