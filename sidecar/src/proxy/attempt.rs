@@ -6,6 +6,7 @@ use super::{Call, Outcome, forward};
 use crate::classify::Protocol;
 use crate::pool::{Claim, Endpoint, Upstream, least_outstanding};
 use crate::worker::Lane;
+use http::header::CONTENT_LENGTH;
 use http::{Request, Response, Version};
 use hyper::body::Incoming;
 use serinus_common::class::Class;
@@ -161,13 +162,16 @@ impl Call {
         };
         // Only the last attempt leaves no copy.
         let mut head = head.ok_or(Failure::Broken)?;
+        let source = self.source.as_ref();
+        let body = source.map_or_else(Outgoing::empty, |source| source.outgoing());
         if self.version == Version::HTTP_2 && self.found.protocol() == Protocol::Grpc {
             forward::to_h2(&mut head, endpoint);
         } else {
             forward::to_h1(&mut head, endpoint, self.found.host, self.upgrade.as_ref());
+            if source.is_some() && !head.headers.contains_key(CONTENT_LENGTH) {
+                forward::chunk(&mut head);
+            }
         }
-        let source = self.source.as_ref();
-        let body = source.map_or_else(Outgoing::empty, |source| source.outgoing());
         Ok(Request::from_parts(head, body))
     }
 }
