@@ -11,6 +11,7 @@
 mod compare;
 mod corpus;
 mod differential;
+mod hostile;
 mod message;
 mod raw;
 mod script;
