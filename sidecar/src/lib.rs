@@ -7,6 +7,8 @@ mod classify;
 pub mod config;
 #[cfg(test)]
 mod fake;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod head;
 pub mod inspect;
 pub mod limits;

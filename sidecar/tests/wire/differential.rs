@@ -66,7 +66,7 @@ fn judge_one(
         return judge_unsent(case.leave, last, direct, through);
     };
     let repeats = through.requests.len();
-    let repeatable = matches!(exchange.play.end, End::Cut { .. }) && index > 0 || repeats == 1;
+    let repeatable = repeats == 1 || matches!(exchange.play.end, End::Cut { .. });
     let early = exchange.play.when == When::AfterHead && repeats == 0;
     if !(sent.whole || repeats <= 1) || sent.whole && !(repeatable && repeats > 0) && !early {
         return Err(format!("the request came {repeats} times"));
@@ -161,6 +161,7 @@ property!(answers_that_break_off, 500, corpus::cut_answers());
 property!(requests_that_break_off, 400, corpus::cut_requests());
 property!(half_closed_by_the_application, 200, corpus::half_closed());
 property!(large_bodies, 20, corpus::large());
-property!(trailers, 200, corpus::trailers());
+property!(trailers_of_answers, 200, corpus::trailers());
+property!(trailers_of_requests, 100, corpus::announced_trailers());
 property!(interim_answers, 100, corpus::interim());
 property!(odd_reasons, 100, corpus::odd_reasons());

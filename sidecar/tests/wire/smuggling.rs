@@ -22,6 +22,8 @@ pub enum Fate {
     Refused,
     /// The same with one of these.
     Among(&'static [u16]),
+    /// Understood, and refused with one of these; what comes after it is a request like others.
+    Declined(&'static [u16]),
     /// The head was fine. The body is not: what came of it before may be passed on, never as a whole request.
     BadBody,
     /// Legal, if odd: passed on as one request with this body, or refused.
@@ -147,6 +149,15 @@ impl Bench {
         match row.fate {
             Fate::Refused => refused(&[400]),
             Fate::Among(wanted) => refused(wanted),
+            Fate::Declined(wanted) => {
+                let passed = seen
+                    .iter()
+                    .any(|seen| !contains(&seen.head.start, b"/poison"));
+                match !passed && counted && status.is_some_and(|status| wanted.contains(&status)) {
+                    true => Ok(()),
+                    false => Err(format!("not {wanted:?} and counted: {}", show())),
+                }
+            }
             Fate::BadBody if poisoned => Err(format!("the poison came: {}", show())),
             Fate::BadBody if seen.iter().any(|seen| seen.whole) => {
                 Err(format!("whole: {}", show()))
