@@ -1,8 +1,9 @@
 //! What the fuzz targets of `tests/fuzz` run: the plain functions over bytes that strangers may write, each with what
 //! must hold whatever the bytes are.
 
+use crate::fast;
 use crate::inspect::{End, Findings, Head, Inspector, Kind, Streams};
-use crate::rewrite::{Rewrite, Spec};
+use crate::rewrite::{self, Rewrite, Spec};
 use crate::route::json::{Progress, Search};
 use crate::route::key::KeySource;
 use crate::route::message::Walk;
@@ -197,4 +198,51 @@ pub fn answer_body(data: &[u8]) {
         inspect(*kind, *how, &[whole]),
     );
     assert_eq!(cut, at_once, "where it is cut matters");
+}
+
+/// A byte, and the head of a request or an answer.
+///
+/// # Panics
+/// If something is let through that has two meanings.
+pub fn head(data: &[u8]) {
+    if let Some((&cut, bytes)) = data.split_first() {
+        fast::fuzzing::heads(usize::from(cut), bytes);
+    }
+}
+
+/// A chunked body.
+///
+/// # Panics
+/// If it is read in two ways.
+pub fn chunks(data: &[u8]) {
+    let (pieces, whole) = pieces(data);
+    fast::fuzzing::chunks(&pieces, whole);
+}
+
+/// A name on the first line, then a body: JSON, gRPC messages or events. Changed in pieces it is changed alike, and
+/// JSON stays JSON.
+///
+/// # Panics
+/// If it does not.
+pub fn rewrite_body(data: &[u8]) {
+    let (name, rest) = line(data);
+    if name.is_empty() {
+        return;
+    }
+    let (pieces, whole) = pieces(rest);
+    let json = rewrite::json_body(&pieces, name);
+    assert_eq!(
+        json,
+        rewrite::json_body(&[whole], name),
+        "where it is cut matters"
+    );
+    if serde_json::from_slice::<serde_json::Value>(whole).is_ok() {
+        assert!(serde_json::from_slice::<serde_json::Value>(&json).is_ok());
+    }
+    assert_eq!(
+        rewrite::event_body(&pieces, name),
+        rewrite::event_body(&[whole], name)
+    );
+    let at_once = rewrite::grpc_body(&[whole], name, "1").ok();
+    assert_eq!(rewrite::grpc_body(&pieces, name, "1").ok(), at_once);
 }

@@ -7,6 +7,7 @@ mod classify;
 pub mod config;
 #[cfg(test)]
 mod fake;
+mod fast;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod head;

@@ -9,11 +9,12 @@ mod local;
 mod seal;
 mod tunnel;
 
-pub(crate) use connection::Busy;
+pub(crate) use connection::{Busy, Order, State};
 pub(crate) use deadlines::{Deadline, Deadlines};
 pub(crate) use local::{Lane, LocalRoute};
 pub(crate) use tunnel::Tunnel;
 
+use crate::fast::Buffers;
 use crate::head::Head;
 use crate::limits::Limits;
 use crate::listen::Socket;
@@ -177,6 +178,7 @@ pub(crate) struct Worker {
     pub(crate) timeline: Timeline,
     pub(crate) deadlines: Rc<Deadlines>,
     pub(crate) meters: Meters,
+    pub(crate) buffers: Buffers,
     connections: Connections,
     registry: RefCell<Registry>,
     table: RefCell<Rc<LocalTable>>,
@@ -199,6 +201,7 @@ impl Seed {
             timeline: Timeline::new(now, wall_ms),
             deadlines: Rc::new(Deadlines::new(now)),
             meters: Meters::new(wall_ms / 1000),
+            buffers: Buffers::default(),
             connections: Connections::default(),
             registry: RefCell::default(),
             table: RefCell::default(),
@@ -221,6 +224,12 @@ impl Worker {
     #[inline]
     pub(crate) fn wants_body(&self, head: &impl Head) -> bool {
         self.newest().wants_body(head)
+    }
+
+    /// Whether only the path through hyper can serve a request, by the newest table.
+    #[inline]
+    pub(crate) fn is_for_hyper(&self, head: &impl Head) -> bool {
+        self.newest().is_for_hyper(head)
     }
 
     /// Where in its body a request names its model, if nothing else tells it.

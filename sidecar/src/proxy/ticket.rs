@@ -2,11 +2,12 @@
 
 use super::choose::{Chosen, Mode};
 use crate::breaker::Change;
+use crate::inspect::Findings;
 use crate::meter::Live;
 use crate::worker::{LocalEvent, LocalRoute, Worker};
 use http::HeaderValue;
 use serinus_common::class::Class;
-use serinus_common::prediction_id::PredictionId;
+use serinus_common::prediction_id::{PredictionId, TEXT_LEN};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Instant;
@@ -16,13 +17,13 @@ const NO_CLUSTER: u8 = 255;
 
 /// When a call began, by both clocks.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Begun {
-    pub(super) start: Instant,
-    pub(super) unix_ms: u64,
+pub(crate) struct Begun {
+    pub(crate) start: Instant,
+    pub(crate) unix_ms: u64,
 }
 
 #[derive(Debug)]
-pub(super) struct Ticket {
+pub(crate) struct Ticket {
     worker: Rc<Worker>,
     route: Rc<LocalRoute>,
     begun: Begun,
@@ -38,7 +39,7 @@ pub(super) struct Ticket {
 
 impl Ticket {
     /// `None` if the variant has too many requests in flight; then nothing is booked.
-    pub(super) fn open(
+    pub(crate) fn open(
         worker: &Rc<Worker>,
         route: &Rc<LocalRoute>,
         begun: Begun,
@@ -77,26 +78,26 @@ impl Ticket {
     }
 
     /// The variant that answers.
-    pub(super) fn serving(&self) -> usize {
+    pub(crate) fn serving(&self) -> usize {
         self.serving
     }
 
-    pub(super) fn is_probe(&self) -> bool {
+    pub(crate) fn is_probe(&self) -> bool {
         self.chosen.mode == Mode::Probe
     }
 
     /// The attempt has exceeded its bound.
-    pub(super) fn is_late(&self) {
+    pub(crate) fn is_late(&self) {
         self.late.set(true);
     }
 
     /// The answer is a stream: its latency is that of its head, which is now.
-    pub(super) fn stop_clock(&mut self) {
+    pub(crate) fn stop_clock(&mut self) {
         self.head_micros = Some(micros(self.begun.start, Instant::now()));
     }
 
     /// Charges the canary; from here on stable answers.
-    pub(super) fn rescue(&mut self, class: Class) {
+    pub(crate) fn rescue(&mut self, class: Class) {
         let now = Instant::now();
         self.charge(class, now);
         self.charged = true;
@@ -109,7 +110,7 @@ impl Ticket {
         self.route.meter().count(0, Live::started);
     }
 
-    pub(super) fn sent(&self, bytes: u64) {
+    pub(crate) fn sent(&self, bytes: u64) {
         if self.is_counted() && !self.charged {
             self.route
                 .meter()
@@ -118,7 +119,7 @@ impl Ticket {
     }
 
     /// The call has ended, in what the application saw. Only the first time counts.
-    pub(super) fn end(&mut self, seen: Class) {
+    pub(crate) fn end(&mut self, seen: Class) {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
@@ -136,6 +137,23 @@ impl Ticket {
             self.route.meter().count(variant, Live::user_error);
         }
         self.leave();
+    }
+
+    /// The call has ended, and its answer's body had something to say.
+    pub(super) fn end_found(&mut self, seen: Class, found: &Findings) {
+        let class = found.over(seen);
+        if !self.ended && self.is_counted() && !self.charged {
+            let now_ms = self.worker.timeline.ms(Instant::now());
+            self.worker.meters.at(now_ms / 1000);
+            let meter = self.route.meter();
+            meter.count(self.serving, |live| live.found(found, class.is_failure()));
+        }
+        self.end(class);
+    }
+
+    /// Microseconds since the call began.
+    pub(super) fn elapsed_micros(&self) -> u64 {
+        micros(self.begun.start, Instant::now())
     }
 
     fn is_counted(&self) -> bool {
@@ -202,7 +220,7 @@ impl Ticket {
     }
 
     /// For outcomes. Answers that count for nobody carry no rollout, so that their outcomes count for nobody either.
-    pub(super) fn prediction_id(&self) -> HeaderValue {
+    pub(crate) fn prediction_text(&self) -> [u8; TEXT_LEN] {
         let route = self.route.route();
         let counts = self.is_counted() && !self.charged;
         let second = self.begun.unix_ms / 1000;
@@ -221,9 +239,14 @@ impl Ticket {
             sequence: self.worker.next_sequence(),
             second: u32::try_from(second).unwrap_or(u32::MAX),
         };
-        let text = bytes::Bytes::from(id.encode(self.route.id_key()));
+        id.text(self.route.id_key())
+    }
+
+    /// The same as a header.
+    pub(crate) fn prediction_id(&self) -> HeaderValue {
         // URL-safe base64 is a valid header value.
-        HeaderValue::from_maybe_shared(text).unwrap_or_else(|_| HeaderValue::from_static(""))
+        HeaderValue::from_bytes(&self.prediction_text())
+            .unwrap_or_else(|_| HeaderValue::from_static(""))
     }
 }
 

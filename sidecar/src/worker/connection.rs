@@ -25,7 +25,7 @@ pub(super) enum Phase {
 
 /// What the connection's task should do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Order {
+pub(crate) enum Order {
     Serve,
     /// Answer what comes, say that the connection ends with the answer, and end then. An idle connection stays open:
     /// a request may be on its way.
@@ -38,7 +38,7 @@ pub(super) enum Order {
 
 /// The state of one connection; times are ms of the worker's deadlines.
 #[derive(Debug)]
-pub(super) struct State {
+pub(crate) struct State {
     phase: Cell<Phase>,
     since_ms: Cell<u64>,
     blocked_since_ms: Cell<Option<u64>>,
@@ -128,13 +128,19 @@ impl State {
     }
 
     /// What to do now; the task is woken when that changes.
-    pub(super) fn ordered(&self, waker: &Waker) -> Order {
+    pub(crate) fn ordered(&self, waker: &Waker) -> Order {
         let mut stored = self.waker.borrow_mut();
         match &*stored {
             Some(known) if known.will_wake(waker) => {}
             _ => *stored = Some(waker.clone()),
         }
         self.order.get()
+    }
+
+    /// Whether the answer in the making is to be the last one.
+    #[inline]
+    pub(crate) fn is_finishing(&self) -> bool {
+        self.order.get() >= Order::Finish
     }
 
     fn enter(&self, phase: Phase) {
@@ -148,14 +154,14 @@ impl State {
     }
 
     #[inline]
-    pub(super) fn bytes_came(&self) {
+    pub(crate) fn bytes_came(&self) {
         if self.phase.get() == Phase::Idle && !self.is_h2.get() {
             self.enter(Phase::Head);
         }
     }
 
     #[inline]
-    pub(super) fn write(&self, blocked: bool) {
+    pub(crate) fn write(&self, blocked: bool) {
         if !blocked {
             self.blocked_since_ms.set(None);
         } else if self.blocked_since_ms.get().is_none() {
@@ -164,7 +170,7 @@ impl State {
     }
 
     /// A request has begun.
-    pub(super) fn begin(self: &Rc<Self>) -> Busy {
+    pub(crate) fn begin(self: &Rc<Self>) -> Busy {
         self.requests.set(self.requests.get() + 1);
         self.enter(Phase::Busy);
         Busy(Rc::clone(self))

@@ -7,12 +7,18 @@
 )]
 
 mod bounds;
+mod certificates;
+mod choosing;
 mod client;
 mod counting;
 mod draining;
 mod failing;
 mod grpc;
+mod inspecting;
+mod restoring;
+mod rewriting;
 mod sidecar;
 mod splitting;
 mod streaming;
+mod transport;
 mod upstream;
