@@ -122,17 +122,6 @@ impl Endpoint {
         }
     }
 
-    /// Whether calls that could go over either may go over HTTP/2.
-    pub(crate) fn may_speak_h2(&self) -> bool {
-        matches!(self.address.scheme(), Scheme::Https | Scheme::H2c)
-    }
-
-    /// A connection that carries HTTP/1.1.
-    pub(crate) async fn open_h1(&self) -> io::Result<Stream> {
-        let (stream, _) = self.open(Offer::Http1).await?;
-        Ok(stream)
-    }
-
     /// Whether calls that could go over either go over HTTP/2. With TLS the endpoint is asked, once.
     pub(crate) async fn speaks_h2(&self) -> io::Result<bool> {
         match self.speaks_h2.get() {

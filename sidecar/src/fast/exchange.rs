@@ -16,7 +16,7 @@ use crate::pool::Claim;
 use crate::proxy::attempt::Failure;
 use crate::proxy::body::Fault;
 use crate::proxy::refuse::Refusal;
-use crate::worker::{Deadline, State, Worker};
+use crate::worker::{Deadline, LocalRoute, State, Worker};
 use serinus_common::class::Class;
 use std::io;
 use std::ops::Range;
@@ -120,6 +120,7 @@ impl Exchange {
     /// the request's.
     pub(super) fn begin(
         client: &mut Client<'_>,
+        route: Rc<LocalRoute>,
         head: &RequestHead<'_, '_>,
         rest: &[u8],
         cx: &mut Context<'_>,
@@ -133,7 +134,7 @@ impl Exchange {
             return Err(Refusal::BodyTooLarge);
         }
         let short = !head.lengths.chunked && announced <= limits.replay_bytes as u64;
-        let call = Call::open(client.worker, head, short)?;
+        let call = Call::open(client.worker, route, head, short)?;
         let buffers = &client.worker.buffers;
         let mut exchange = Self {
             call,
@@ -177,7 +178,10 @@ impl Exchange {
             self.push(client, cx);
             self.pull(client, cx)?;
             if matches!(self.answer, Answer::Over) && self.down.is_empty() {
-                return Err(self.end);
+                return match self.end {
+                    End::Linger if self.keep => self.skip(client, cx),
+                    end => Err(end),
+                };
             }
             if !self.again {
                 self.watch(client, cx)?;
@@ -242,6 +246,7 @@ impl Exchange {
             Failure::Timeout => Refusal::Timeout,
             Failure::Body(Fault::TooLarge) => Refusal::BodyTooLarge,
             Failure::Body(Fault::Caller) => Refusal::BadBody,
+            Failure::Body(Fault::Unchangeable(why)) => Refusal::Unchangeable(why),
         };
         if let Failure::Body(_) = failure {
             client.worker.count_refusal(refusal);
@@ -253,7 +258,7 @@ impl Exchange {
     fn own(&mut self, client: &mut Client<'_>, write: impl FnOnce(&mut Vec<u8>, Manner<'_>)) {
         self.hang_up();
         let done = self.request.is_done();
-        self.keep &= done && !client.state.is_finishing();
+        self.keep &= done && !client.state.is_retiring();
         let (variant, id) = self.call.labels();
         let labels = Labels {
             variant,

@@ -115,7 +115,7 @@ fn take(worker: &Rc<Worker>, servers: &Rc<Servers>, arrived: Arrived) {
     tokio::task::spawn_local(serve);
 }
 
-/// Shakes hands.
+/// Shakes hands, where TLS is wanted.
 async fn open(worker: &Worker, arrived: Arrived) -> io::Result<Stream> {
     let stream = match arrived {
         Arrived::Unix(stream) => return Ok(stream.into()),
@@ -165,11 +165,10 @@ impl Servers {
         state: &Rc<State>,
     ) -> io::Result<()> {
         let opening = pin!(open(worker, arrived));
-        let Some(opened) = unless(Order::Finish, state, opening).await else {
+        let Some(stream) = unless(Order::Finish, state, opening).await else {
             return Ok(());
         };
-        let served = fast::serve(Rc::clone(worker), Rc::clone(state), opened?);
-        match served.await? {
+        match fast::serve(Rc::clone(worker), Rc::clone(state), stream?).await? {
             Some(rest) => Box::pin(self.go_on(worker, rest, state)).await,
             None => Ok(()),
         }

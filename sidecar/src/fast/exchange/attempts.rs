@@ -38,7 +38,7 @@ impl Exchange {
         self.reused = false;
         if let Some(claim) = &self.claim {
             let endpoint = Rc::clone(claim.endpoint());
-            self.link = Link::Connecting(Box::pin(async move { endpoint.open_h1().await }));
+            self.link = Link::Connecting(Box::pin(async move { endpoint.connect_raw().await }));
         }
         self.again = true;
     }

@@ -162,7 +162,7 @@ impl Exchange {
         }
         let body = head.body(self.asked_head);
         self.reusable = head.keeps_alive();
-        self.keep &= body != Body::UntilClose && !client.state.is_finishing();
+        self.keep &= body != Body::UntilClose && !client.state.is_retiring();
         self.write_head(client, head);
         self.answer = Answer::Body { body, class };
         // There will be no other attempt.
