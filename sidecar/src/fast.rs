@@ -13,6 +13,7 @@ mod connection;
 mod early;
 mod edit;
 mod exchange;
+mod guard;
 mod lines;
 mod malformed;
 mod outbox;
@@ -21,3 +22,4 @@ mod request;
 
 pub(crate) use buffers::Buffers;
 pub(crate) use connection::{HandOver, serve};
+pub(crate) use guard::Guard;
