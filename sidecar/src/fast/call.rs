@@ -1,7 +1,9 @@
 //! What a call may still do: how long it may take, and whether it may be made again, or by stable.
 
+use super::answer::AnswerHead;
 use super::request::RequestHead;
 use crate::head::Head as _;
+use crate::inspect::{self, Inspector, Kind};
 use crate::pool::Endpoint;
 use crate::proxy::LONGEST;
 use crate::proxy::choose::Choosing;
@@ -25,6 +27,8 @@ pub(super) struct Call {
     /// The bound of the attempt has passed, or there is none any more.
     unbounded: bool,
     pub(super) idempotent: bool,
+    /// How its answer is looked at.
+    kind: Kind,
     rescue_granted: bool,
 }
 
@@ -70,6 +74,7 @@ impl Call {
             total_ms: now_ms + total.as_millis() as u64,
             unbounded: false,
             rescue_granted: false,
+            kind: Kind::of(head.method, head.path()),
             route,
             ticket,
             idempotent,
@@ -128,6 +133,18 @@ impl Call {
             "" => renamed,
             prefix => Some(format!("{prefix}{}", renamed.as_deref().unwrap_or(came))),
         }
+    }
+
+    /// What looks at the answer's body; most are not looked at.
+    pub(super) fn inspector(&self, head: &AnswerHead<'_, '_>) -> Option<Box<Inspector>> {
+        let serving = &self.route.route().variants[self.ticket.serving()];
+        let head = inspect::Head {
+            status: head.status,
+            content_type: head.content_type,
+            content_encoding: head.content_encoding,
+            content_length: head.lengths.length,
+        };
+        Inspector::for_answer(self.kind, serving.stream, &head)
     }
 
     /// Name of the variant that answers, and the id under which outcomes may name the prediction.
