@@ -20,6 +20,6 @@ mod rewriting;
 mod sidecar;
 mod splitting;
 mod streaming;
-mod transport;
 mod transparent;
+mod transport;
 mod upstream;
