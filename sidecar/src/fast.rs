@@ -15,6 +15,7 @@ mod edit;
 mod exchange;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
+mod guard;
 mod lines;
 mod malformed;
 mod outbox;
@@ -23,3 +24,4 @@ mod request;
 
 pub(crate) use buffers::Buffers;
 pub(crate) use connection::{HandOver, serve};
+pub(crate) use guard::Guard;

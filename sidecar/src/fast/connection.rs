@@ -268,7 +268,9 @@ impl Connection {
 
     fn poll_exchange(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         if self.state.ordered(cx.waker()) == Order::Abort {
-            self.exchange = None;
+            if let Some(exchange) = self.exchange.take() {
+                exchange.finish(&self.worker);
+            }
             return Poll::Ready(End::Close);
         }
         let Some(exchange) = &mut self.exchange else {

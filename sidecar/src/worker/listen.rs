@@ -140,7 +140,8 @@ impl Servers {
         let head_bytes = worker.limits.head_bytes;
         let mut h1 = http1::Builder::new();
         // No `pipeline_flush`: with it the answer to a head that cannot be parsed is never sent.
-        h1.max_buf_size(READ_BUFFER.max(head_bytes));
+        h1.max_buf_size(READ_BUFFER.max(head_bytes))
+            .preserve_header_case(true);
         let mut h2 = http2::Builder::new(LocalExecutor);
         h2.max_concurrent_streams(MAX_STREAMS)
             .initial_stream_window_size(STREAM_WINDOW)
@@ -182,7 +183,7 @@ impl Servers {
         state: &Rc<State>,
     ) -> io::Result<()> {
         let is_h2 = rest.is_h2;
-        let io = ClientIo::new(rest.stream, rest.early, Rc::clone(state));
+        let io = ClientIo::new(rest, Rc::clone(worker), Rc::clone(state));
         let (for_request, of_connection) = (Rc::clone(worker), Rc::clone(state));
         let service = service_fn(move |request| {
             proxy::serve(Rc::clone(&for_request), of_connection.begin(), request)
@@ -197,7 +198,9 @@ impl Servers {
         drive(state, Order::Finish, driven, |c| c.graceful_shutdown()).await?;
         if let Some(tunnel) = state.take_tunnel() {
             let parts = connection.into_parts();
-            let run = pin!(tunnel.run(parts.io.into_inner(), parts.read_buf));
+            let (stream, unread) = parts.io.into_inner();
+            let early = [&parts.read_buf[..], &unread].concat();
+            let run = pin!(tunnel.run(stream, early.into()));
             return unless(Order::Abort, state, run).await.unwrap_or(Ok(()));
         }
         Ok(())

@@ -20,5 +20,6 @@ mod rewriting;
 mod sidecar;
 mod splitting;
 mod streaming;
+mod transparent;
 mod transport;
 mod upstream;

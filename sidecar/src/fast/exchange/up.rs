@@ -85,7 +85,7 @@ impl Exchange {
         }
         let data = &bytes[..taken.bytes];
         let most = self.head_bytes + client.worker.limits.replay_bytes;
-        let keep = self.up.is_whole() && self.up.kept() + data.len() <= most;
+        let keep = !self.long && self.up.is_whole() && self.up.kept() + data.len() <= most;
         match &mut self.link {
             // What does not fit is kept only where nothing takes it yet.
             Link::Open(stream) if !keep && !self.deaf => {
