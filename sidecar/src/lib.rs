@@ -7,6 +7,7 @@ mod classify;
 pub mod config;
 #[cfg(test)]
 mod fake;
+mod h2;
 mod head;
 pub mod limits;
 pub mod meter;

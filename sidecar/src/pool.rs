@@ -10,6 +10,7 @@ mod joined;
 pub(crate) use h1::Upstream;
 pub(crate) use joined::poll_write_joined;
 
+use crate::h2 as relay;
 use crate::net::Stream;
 use crate::proxy::body::Outgoing;
 use crate::table::Address;
@@ -38,6 +39,7 @@ pub(crate) struct Endpoint {
     idle: RefCell<Vec<h1::Idle>>,
     shared: RefCell<Option<http2::SendRequest<Outgoing>>>,
     connecting: tokio::sync::Mutex<()>,
+    relays: relay::Pool,
     outstanding: Cell<u32>,
     down_until_ms: Cell<u64>,
 }
@@ -53,6 +55,7 @@ impl Endpoint {
             idle: RefCell::default(),
             shared: RefCell::default(),
             connecting: tokio::sync::Mutex::default(),
+            relays: relay::Pool::default(),
             outstanding: Cell::new(0),
             down_until_ms: Cell::new(0),
         }
@@ -77,7 +80,13 @@ impl Endpoint {
         self.down_until_ms.set(now_ms + DOWN_MS);
     }
 
-    async fn open(&self) -> io::Result<Stream> {
+    /// The connections over which gRPC calls are relayed.
+    pub(crate) fn relays(&self) -> &relay::Pool {
+        &self.relays
+    }
+
+    /// A new connection.
+    pub(crate) async fn open(&self) -> io::Result<Stream> {
         let (host, port) = self.address.host_port();
         let connect = async {
             match host.parse::<IpAddr>() {

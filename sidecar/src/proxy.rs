@@ -4,12 +4,12 @@ pub(crate) mod answer;
 mod attempt;
 pub(crate) mod body;
 pub(crate) mod budget;
-mod choose;
+pub(crate) mod choose;
 mod forward;
 mod hygiene;
-mod refuse;
+pub(crate) mod refuse;
 mod saved;
-mod ticket;
+pub(crate) mod ticket;
 mod upgrade;
 
 use crate::classify::{self, Protocol};
@@ -38,7 +38,7 @@ const PREDICTION_ID: HeaderName = HeaderName::from_static("x-serinus-prediction-
 const IDEMPOTENT: HeaderName = HeaderName::from_static("x-serinus-idempotent");
 
 /// No caller's bound is longer.
-const LONGEST: Duration = Duration::from_secs(24 * 3600);
+pub(crate) const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 /// Answers one request.
 pub(crate) async fn serve(
@@ -65,7 +65,7 @@ fn refuse(refusal: Refusal, protocol: Protocol, busy: Busy) -> Response<Answer> 
 }
 
 impl Worker {
-    fn count_refusal(&self, refusal: Refusal) {
+    pub(crate) fn count_refusal(&self, refusal: Refusal) {
         match refusal {
             Refusal::Busy => self.shared.count(Count::Shed),
             Refusal::NoModel => {

@@ -9,7 +9,7 @@ mod local;
 mod seal;
 mod tunnel;
 
-pub(crate) use connection::Busy;
+pub(crate) use connection::{Busy, Order, State};
 pub(crate) use deadlines::{Deadline, Deadlines};
 pub(crate) use local::{Lane, LocalRoute};
 pub(crate) use tunnel::Tunnel;

@@ -8,7 +8,7 @@ use crate::worker::{LocalRoute, Worker};
 
 /// How a call counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mode {
+pub(crate) enum Mode {
     /// For its variant.
     Judged,
     /// For its canary, whose breaker is open.
@@ -23,26 +23,26 @@ pub(super) enum Mode {
 
 /// What was chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Chosen {
+pub(crate) struct Chosen {
     /// The variant it is meant for.
-    pub(super) variant: usize,
-    pub(super) user: Option<User>,
-    pub(super) mode: Mode,
+    pub(crate) variant: usize,
+    pub(crate) user: Option<User>,
+    pub(crate) mode: Mode,
 }
 
 /// What the choice depends on.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Choosing<'a, H> {
-    pub(super) head: &'a H,
+pub(crate) struct Choosing<'a, H> {
+    pub(crate) head: &'a H,
     /// There are headers named like ours.
-    pub(super) asks: bool,
+    pub(crate) asks: bool,
     /// Stable can answer it if the canary fails.
-    pub(super) rescuable: bool,
-    pub(super) now_ms: u64,
+    pub(crate) rescuable: bool,
+    pub(crate) now_ms: u64,
 }
 
 impl<H: Head> Choosing<'_, H> {
-    pub(super) fn choose(&self, worker: &Worker, local: &LocalRoute) -> Chosen {
+    pub(crate) fn choose(&self, worker: &Worker, local: &LocalRoute) -> Chosen {
         if is_about_server(self.head.method(), self.head.path()) {
             return Chosen {
                 variant: 0,

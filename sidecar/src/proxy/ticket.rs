@@ -16,13 +16,13 @@ const NO_CLUSTER: u8 = 255;
 
 /// When a call began, by both clocks.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Begun {
-    pub(super) start: Instant,
-    pub(super) unix_ms: u64,
+pub(crate) struct Begun {
+    pub(crate) start: Instant,
+    pub(crate) unix_ms: u64,
 }
 
 #[derive(Debug)]
-pub(super) struct Ticket {
+pub(crate) struct Ticket {
     worker: Rc<Worker>,
     route: Rc<LocalRoute>,
     begun: Begun,
@@ -38,7 +38,7 @@ pub(super) struct Ticket {
 
 impl Ticket {
     /// `None` if the variant has too many requests in flight; then nothing is booked.
-    pub(super) fn open(
+    pub(crate) fn open(
         worker: &Rc<Worker>,
         route: &Rc<LocalRoute>,
         begun: Begun,
@@ -77,26 +77,26 @@ impl Ticket {
     }
 
     /// The variant that answers.
-    pub(super) fn serving(&self) -> usize {
+    pub(crate) fn serving(&self) -> usize {
         self.serving
     }
 
-    pub(super) fn is_probe(&self) -> bool {
+    pub(crate) fn is_probe(&self) -> bool {
         self.chosen.mode == Mode::Probe
     }
 
     /// The attempt has exceeded its bound.
-    pub(super) fn is_late(&self) {
+    pub(crate) fn is_late(&self) {
         self.late.set(true);
     }
 
     /// The answer is a stream: its latency is that of its head, which is now.
-    pub(super) fn stop_clock(&mut self) {
+    pub(crate) fn stop_clock(&mut self) {
         self.head_micros = Some(micros(self.begun.start, Instant::now()));
     }
 
     /// Charges the canary; from here on stable answers.
-    pub(super) fn rescue(&mut self, class: Class) {
+    pub(crate) fn rescue(&mut self, class: Class) {
         let now = Instant::now();
         self.charge(class, now);
         self.charged = true;
@@ -109,7 +109,7 @@ impl Ticket {
         self.route.meter().count(0, Live::started);
     }
 
-    pub(super) fn sent(&self, bytes: u64) {
+    pub(crate) fn sent(&self, bytes: u64) {
         if self.is_counted() && !self.charged {
             self.route
                 .meter()
@@ -118,7 +118,7 @@ impl Ticket {
     }
 
     /// The call has ended, in what the application saw. Only the first time counts.
-    pub(super) fn end(&mut self, seen: Class) {
+    pub(crate) fn end(&mut self, seen: Class) {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
@@ -202,7 +202,7 @@ impl Ticket {
     }
 
     /// For outcomes. Answers that count for nobody carry no rollout, so that their outcomes count for nobody either.
-    pub(super) fn prediction_id(&self) -> HeaderValue {
+    pub(crate) fn prediction_id(&self) -> HeaderValue {
         let route = self.route.route();
         let counts = self.is_counted() && !self.charged;
         let second = self.begun.unix_ms / 1000;

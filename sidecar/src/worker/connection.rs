@@ -25,7 +25,7 @@ pub(super) enum Phase {
 
 /// What the connection's task should do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Order {
+pub(crate) enum Order {
     Serve,
     /// End after the requests in flight.
     Finish,
@@ -35,7 +35,7 @@ pub(super) enum Order {
 
 /// The state of one connection; times are ms of the worker's deadlines.
 #[derive(Debug)]
-pub(super) struct State {
+pub(crate) struct State {
     phase: Cell<Phase>,
     since_ms: Cell<u64>,
     blocked_since_ms: Cell<Option<u64>>,
@@ -125,7 +125,7 @@ impl State {
     }
 
     /// What to do now; the task is woken when that changes.
-    pub(super) fn ordered(&self, waker: &Waker) -> Order {
+    pub(crate) fn ordered(&self, waker: &Waker) -> Order {
         let mut stored = self.waker.borrow_mut();
         match &*stored {
             Some(known) if known.will_wake(waker) => {}
@@ -152,7 +152,7 @@ impl State {
     }
 
     #[inline]
-    pub(super) fn write(&self, blocked: bool) {
+    pub(crate) fn write(&self, blocked: bool) {
         if !blocked {
             self.blocked_since_ms.set(None);
         } else if self.blocked_since_ms.get().is_none() {
@@ -161,7 +161,7 @@ impl State {
     }
 
     /// A request has begun.
-    pub(super) fn begin(self: &Rc<Self>) -> Busy {
+    pub(crate) fn begin(self: &Rc<Self>) -> Busy {
         self.requests.set(self.requests.get() + 1);
         self.enter(Phase::Busy);
         Busy(Rc::clone(self))

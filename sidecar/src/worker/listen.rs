@@ -3,10 +3,13 @@
 use super::connection::{Order, State};
 use super::io::ClientIo;
 use super::{LocalExecutor, Sealed, Worker, seal};
+use crate::h2;
+use crate::net::Stream;
 use crate::proxy;
 use crate::shared::Count;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use serinus_runtime::shutdown::Drain;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
@@ -172,8 +175,13 @@ impl Servers {
         });
         if is_h2 {
             state.speaks_h2();
-            let connection = pin!(self.h2.serve_connection(io, service));
-            return drive(state, connection, |c| c.graceful_shutdown()).await;
+            let server = self.h2.clone();
+            let open_inner = Box::new(move |stream: Stream| {
+                let served = server.serve_connection(TokioIo::new(stream), service.clone());
+                tokio::task::spawn_local(served);
+            });
+            let (worker, state) = (Rc::clone(worker), Rc::clone(state));
+            return h2::serve(worker, state, io.into_inner(), open_inner).await;
         }
         let mut connection = self.h1.serve_connection(io, service);
         drive(state, Pin::new(&mut connection), |c| c.graceful_shutdown()).await?;
