@@ -1,5 +1,5 @@
 //! What every part of Serinus shares: buckets and splits, fences, result classes, latency sketches, distinct-key
-//! estimates and prediction ids. Pure: no I/O, no clock, no random source.
+//! estimates, prediction ids and the rules of rewrites. Pure: no I/O, no clock, no random source.
 
 pub mod allocation;
 pub mod bucket;
@@ -9,4 +9,5 @@ pub mod distinct;
 pub mod fence;
 pub mod ppm;
 pub mod prediction_id;
+pub mod rewrite;
 pub mod sketch;

@@ -7,6 +7,7 @@ mod outcomes;
 pub mod probe;
 mod status;
 
+use crate::listen::Listen;
 use crate::outcomes::Desk;
 use crate::report::Reports;
 use crate::shared::Shared;
@@ -20,7 +21,6 @@ use axum::routing::{MethodRouter, get, post};
 use axum::{Extension, Json, Router, middleware};
 use hosts::Hosts;
 use serinus_runtime::shutdown::Drain;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::{Semaphore, watch};
@@ -38,7 +38,7 @@ pub struct Parts {
     /// Stable name of this sidecar.
     pub name: String,
     /// Where inference calls arrive.
-    pub inference: SocketAddr,
+    pub inference: Vec<Listen>,
     /// When the process started.
     pub started: Instant,
     /// Table, breakers and counts.

@@ -8,6 +8,7 @@ mod watch;
 pub use crate::config::Args;
 
 use crate::config::{self, Sidecar};
+use crate::listen::{self, Listen};
 use anyhow::Context as _;
 use serinus_runtime::{shutdown, telemetry};
 use std::net::SocketAddr;
@@ -39,7 +40,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         .context("start the control runtime")?;
     runtime.block_on(async {
         let running = start::start(config).await?;
-        println!("{}", ready_line(running.inference, running.admin));
+        println!("{}", ready_line(&running.inference, running.admin));
         tokio::select! {
             signal = shutdown::signal() => signal.context("wait for a signal")?,
             () = workers_died(&running) => anyhow::bail!("every worker of the data path has ended"),
@@ -50,7 +51,8 @@ pub fn run(args: Args) -> anyhow::Result<()> {
 }
 
 /// What a parent reads to learn the ports.
-fn ready_line(inference: SocketAddr, admin: SocketAddr) -> String {
+fn ready_line(inference: &[Listen], admin: SocketAddr) -> String {
+    let inference = listen::list(inference);
     format!("serinus-sidecar ready inference={inference} admin={admin}")
 }
 
@@ -71,7 +73,9 @@ fn host_name() -> String {
 }
 
 fn warn_if_open(config: &Sidecar) {
-    for (what, address) in [("listen", config.listen), ("admin", config.admin)] {
+    let listen = config.listen.iter().filter_map(Listen::tcp);
+    let listen = listen.map(|address| ("listen", address));
+    for (what, address) in listen.chain([("admin", config.admin)]) {
         if !address.ip().is_loopback() {
             tracing::warn!(%address, "{what} is open to the network: whoever reaches this address can use it");
         }

@@ -7,11 +7,15 @@ mod check;
 mod durations;
 mod load;
 mod spec;
+mod tls;
 
 pub use args::Args;
 pub use check::Mistakes;
 pub use load::{LoadError, load};
+pub use tls::{TlsFiles, UpstreamTls};
 
+use crate::listen::Listen;
+use crate::rewrite;
 use serde::{Deserialize, Serialize};
 use serinus_runtime::telemetry::Format;
 use std::collections::BTreeMap;
@@ -25,8 +29,14 @@ use std::time::Duration;
 pub struct Sidecar {
     /// Stable name of this sidecar in the fleet. Default: the host's name and the port of `listen`.
     pub name: String,
-    /// Where applications send inference calls. Default `127.0.0.1:7410`; port 0 takes a free one.
-    pub listen: SocketAddr,
+    /// Where applications send inference calls: an address, `unix:/path/to.sock`, or a list. Default `127.0.0.1:7410`;
+    /// port 0 takes a free one.
+    #[serde(deserialize_with = "load::one_or_many_of")]
+    pub listen: Vec<Listen>,
+    /// Permissions of Unix domain sockets, octal. Default `0600`: the same user only.
+    pub socket_mode: String,
+    /// Whether other processes of the same user may listen on the same ports. Default `false`.
+    pub reuse_port: bool,
     /// Outcomes, metrics, probes and status. Default `127.0.0.1:7411`.
     pub admin: SocketAddr,
     /// Host names by which `admin` may be called, besides addresses, `localhost` and the host's own name; others are
@@ -45,6 +55,10 @@ pub struct Sidecar {
     /// Where the last assignments, the latches and the outcome spool are kept. Required with a control plane.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state_dir: Option<PathBuf>,
+    /// Unix domain socket over which the next process of this sidecar takes over from this one; `off` for none.
+    /// Default `handover.sock` in `state_dir`, none without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handover: Option<String>,
     /// Threads of the data path, each with its own runtime. Default 1.
     pub workers: usize,
     /// How long a stop waits for open requests, the last report and the outcomes. Default `10s`.
@@ -55,6 +69,8 @@ pub struct Sidecar {
     pub log: Format,
     /// Which log lines there are, e.g. `info` or `serinus_sidecar=debug,info`; `SERINUS_LOG` wins over it.
     pub log_filter: String,
+    /// Certificates, to applications and to endpoints.
+    pub tls: TlsFiles,
     /// Bounds of the data path.
     pub limits: Limits,
     /// Bounds of the outcome spool.
@@ -69,16 +85,20 @@ impl Default for Sidecar {
         let loopback = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
         Self {
             name: String::new(),
-            listen: loopback(7410),
+            listen: vec![Listen::Tcp(loopback(7410))],
+            socket_mode: "0600".to_owned(),
+            reuse_port: false,
             admin: loopback(7411),
             admin_hosts: Vec::new(),
             control_plane: Vec::new(),
             token_file: None,
             state_dir: None,
+            handover: None,
             workers: 1,
             drain: Duration::from_secs(10),
             log: Format::Auto,
             log_filter: "info".to_owned(),
+            tls: TlsFiles::default(),
             limits: Limits::default(),
             outcomes: OutcomeLimits::default(),
             models: Vec::new(),
@@ -96,11 +116,14 @@ pub struct Limits {
     pub body_bytes: u64,
     /// Longest request body that is kept so that stable can answer it after the canary failed, bytes. Default 1 MiB.
     pub replay_bytes: usize,
+    /// How far a request's body is looked into for a key (`json:/...`) or the model's name, bytes; what stands behind is
+    /// not found. Default 256 KiB.
+    pub inspect_bytes: usize,
     /// Open connections of applications. Default 10,000.
     pub connections: usize,
     /// Calls that one variant of one model may have open; above it the answer is a fast 503. Default 1024.
     pub in_flight_per_variant: usize,
-    /// How long a request's head may take. Default `10s`.
+    /// How long a request's head may take, and the beginning of its body where that is looked into. Default `10s`.
     #[serde(with = "durations")]
     pub header_timeout: Duration,
     /// How long a connection, to either side, stays open without a call. Default `60s`.
@@ -117,6 +140,7 @@ impl Default for Limits {
             head_bytes: 64 << 10,
             body_bytes: 64 << 20,
             replay_bytes: 1 << 20,
+            inspect_bytes: 256 << 10,
             connections: 10_000,
             in_flight_per_variant: 1024,
             header_timeout: Duration::from_secs(10),
@@ -151,8 +175,8 @@ impl Default for OutcomeLimits {
 pub struct Model {
     /// What applications call it.
     pub name: String,
-    /// How its requests are recognised: `oip`, `path:/prefix`, `host:name` or `any`. Absent: by the name in the path of
-    /// the Open Inference Protocol, and every request where it is the only model.
+    /// How its requests are recognised: `oip`, `path:/prefix`, `host:name` or `any`. Absent: by the model's name, wherever
+    /// the protocols have it (path, gRPC message, OpenAI body), and every request where it is the only model.
     #[serde(rename = "match", default, skip_serializing_if = "Option::is_none")]
     pub matching: Option<String>,
     /// Base addresses of the variant that serves when nothing else is known, e.g. `http://127.0.0.1:9001`.
@@ -163,10 +187,14 @@ pub struct Model {
     /// Variant name to base addresses; they win over those of the plan, since hosts differ.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub endpoints: BTreeMap<String, Vec<String>>,
+    /// Variant name to what its calls are changed to on the way to its endpoints; wins over the plan's.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rewrite: BTreeMap<String, rewrite::Spec>,
     /// Variant name to its fraction of the requests: a fixed split, only without a control plane.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub split: BTreeMap<String, f64>,
-    /// Where the key of the fixed split is: `header:NAME`, `cookie:NAME`, `query:NAME`, `metadata:NAME` or `none`.
+    /// Where the key of the fixed split is: `header:NAME`, `cookie:NAME`, `query:NAME`, `metadata:NAME`, `json:/POINTER`,
+    /// `path:N` or `none`.
     #[serde(default = "Model::default_key")]
     pub key: String,
     /// Salt of the fixed split. Default: the model's name.

@@ -11,11 +11,13 @@ pub struct Limits {
     pub body_bytes: u64,
     /// Bytes of a request's body that are kept so that the call can be made again.
     pub replay_bytes: usize,
+    /// Bytes at the beginning of a request's body that are looked into for a key or the model's name.
+    pub inspect_bytes: usize,
     /// Open client connections; more are answered 503 and closed.
     pub connections: usize,
     /// Requests in flight per variant; more are answered 503 at once.
     pub in_flight_per_variant: usize,
-    /// For a head to arrive completely.
+    /// For a head to arrive completely, and for as much of its body as the choice of the variant needs.
     pub header_timeout: Duration,
     /// For a connection on which nothing happens, and for bodies that stall.
     pub idle_timeout: Duration,
@@ -29,6 +31,7 @@ impl Default for Limits {
             head_bytes: 64 << 10,
             body_bytes: 64 << 20,
             replay_bytes: 64 << 10,
+            inspect_bytes: 256 << 10,
             connections: 10_000,
             in_flight_per_variant: 1024,
             header_timeout: Duration::from_secs(10),

@@ -1,21 +1,39 @@
 //! A connection's bytes, whatever carries them.
 
+use crate::table::{Address, Scheme, Target};
+use crate::tls::{Offer, Tls};
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsStream;
 
 /// A connection to an application or to an endpoint.
 #[derive(Debug)]
 pub(crate) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    /// Boxed: the state of the encryption is large.
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl From<TcpStream> for Stream {
     fn from(stream: TcpStream) -> Self {
         Self::Tcp(stream)
+    }
+}
+
+impl From<tokio_rustls::client::TlsStream<TcpStream>> for Stream {
+    fn from(stream: tokio_rustls::client::TlsStream<TcpStream>) -> Self {
+        Self::Tls(Box::new(stream.into()))
+    }
+}
+
+impl From<tokio_rustls::server::TlsStream<TcpStream>> for Stream {
+    fn from(stream: tokio_rustls::server::TlsStream<TcpStream>) -> Self {
+        Self::Tls(Box::new(stream.into()))
     }
 }
 
@@ -25,11 +43,39 @@ impl From<UnixStream> for Stream {
     }
 }
 
+/// A connection to an endpoint, and whether it carries HTTP/2. `offer` is what the caller can speak; only with TLS there
+/// is something to agree on.
+pub(crate) async fn connect(
+    address: &Address,
+    tls: &Tls,
+    offer: Offer,
+) -> io::Result<(Stream, bool)> {
+    let (host, port) = match address.target() {
+        Target::Unix(path) => {
+            let stream = UnixStream::connect(path).await?;
+            return Ok((stream.into(), offer == Offer::Http2));
+        }
+        Target::Tcp(host, port) => (host, port),
+    };
+    let stream = match host.parse::<IpAddr>() {
+        Ok(ip) => TcpStream::connect((ip, port)).await?,
+        Err(_) => TcpStream::connect((host, port)).await?,
+    };
+    stream.set_nodelay(true)?;
+    if address.scheme() != Scheme::Https {
+        return Ok((stream.into(), offer == Offer::Http2));
+    }
+    let shaking = Box::pin(tls.dial.connect(host, stream, offer));
+    let (stream, is_h2) = shaking.await?;
+    Ok((stream.into(), is_h2))
+}
+
 macro_rules! each {
     ($self:expr, $stream:ident => $what:expr) => {
         match $self.get_mut() {
             Stream::Tcp($stream) => $what,
             Stream::Unix($stream) => $what,
+            Stream::Tls($stream) => $what,
         }
     };
 }

@@ -11,17 +11,17 @@ pub(crate) use h1::Upstream;
 pub(crate) use joined::poll_write_joined;
 
 use crate::h2 as relay;
-use crate::net::Stream;
+use crate::net::{self, Stream};
 use crate::proxy::body::Outgoing;
-use crate::table::Address;
+use crate::table::{Address, Scheme};
+use crate::tls::{Offer, Tls};
 use http::HeaderValue;
 use hyper::client::conn::http2;
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpStream;
 
 /// How long an endpoint that refused a connection is passed over while others answer, ms.
 const DOWN_MS: u64 = 1000;
@@ -36,6 +36,9 @@ pub(crate) struct Endpoint {
     /// For requests that name no host.
     host: HeaderValue,
     connect_timeout: Duration,
+    tls: Arc<Tls>,
+    /// Unknown until the first connection with TLS.
+    speaks_h2: Cell<Option<bool>>,
     idle: RefCell<Vec<h1::Idle>>,
     shared: RefCell<Option<http2::SendRequest<Outgoing>>>,
     connecting: tokio::sync::Mutex<()>,
@@ -45,13 +48,20 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    pub(crate) fn new(address: Address, connect_timeout: Duration) -> Self {
+    pub(crate) fn new(address: Address, connect_timeout: Duration, tls: Arc<Tls>) -> Self {
+        let speaks_h2 = match address.scheme() {
+            Scheme::Http | Scheme::Unix => Some(false),
+            Scheme::H2c => Some(true),
+            Scheme::Https => None,
+        };
         // An authority that a URL was parsed with is a valid header value.
         let host = HeaderValue::from_str(address.authority());
         Self {
             host: host.unwrap_or_else(|_| HeaderValue::from_static("localhost")),
             address,
             connect_timeout,
+            tls,
+            speaks_h2: Cell::new(speaks_h2),
             idle: RefCell::default(),
             shared: RefCell::default(),
             connecting: tokio::sync::Mutex::default(),
@@ -85,20 +95,35 @@ impl Endpoint {
         &self.relays
     }
 
-    /// A new connection.
-    pub(crate) async fn open(&self) -> io::Result<Stream> {
-        let (host, port) = self.address.host_port();
-        let connect = async {
-            match host.parse::<IpAddr>() {
-                Ok(ip) => TcpStream::connect((ip, port)).await,
-                Err(_) => TcpStream::connect((host, port)).await,
-            }
-        };
-        let stream = tokio::time::timeout(self.connect_timeout, connect)
+    /// Whether calls that could go over either go over HTTP/2. With TLS the endpoint is asked, once.
+    pub(crate) async fn speaks_h2(&self) -> io::Result<bool> {
+        match self.speaks_h2.get() {
+            Some(speaks) => Ok(speaks),
+            None => Box::pin(self.ask()).await,
+        }
+    }
+
+    /// The first connection settles it, and is the first of the pool.
+    async fn ask(&self) -> io::Result<bool> {
+        let _connecting = self.connecting.lock().await;
+        if let Some(speaks) = self.speaks_h2.get() {
+            return Ok(speaks);
+        }
+        let (stream, is_h2) = self.open(Offer::Both).await?;
+        match is_h2 {
+            true => drop(self.share(stream).await?),
+            false => self.keep(stream).await?,
+        }
+        self.speaks_h2.set(Some(is_h2));
+        Ok(is_h2)
+    }
+
+    /// A connection, and whether it carries HTTP/2.
+    pub(crate) async fn open(&self, offer: Offer) -> io::Result<(Stream, bool)> {
+        let connect = net::connect(&self.address, &self.tls, offer);
+        tokio::time::timeout(self.connect_timeout, connect)
             .await
-            .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-        stream.set_nodelay(true)?;
-        Ok(stream.into())
+            .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
     }
 }
 
@@ -141,17 +166,24 @@ pub(crate) fn least_outstanding<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::table::Target;
 
     #[test]
     fn the_least_busy_endpoint_that_answers_is_taken() {
         let endpoints: Vec<_> = (1..=3)
             .map(|port| Address::parse(&format!("http://127.0.0.1:{port}")).unwrap())
-            .map(|address| Rc::new(Endpoint::new(address, Duration::from_secs(1))))
+            .map(|address| {
+                let tls = Arc::new(Tls::plain());
+                Rc::new(Endpoint::new(address, Duration::from_secs(1), tls))
+            })
             .collect();
         let port = |except: Option<usize>| {
             let except = except.map(|at| &endpoints[at]);
             let found = least_outstanding(&endpoints, 1000, except).unwrap();
-            found.address().host_port().1
+            match found.address().target() {
+                Target::Tcp(_, port) => port,
+                Target::Unix(_) => 0,
+            }
         };
         assert_eq!(port(None), 1);
         let first = endpoints[0].claim();

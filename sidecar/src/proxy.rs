@@ -7,6 +7,7 @@ pub(crate) mod budget;
 pub(crate) mod choose;
 mod forward;
 mod hygiene;
+mod opening;
 pub(crate) mod refuse;
 mod saved;
 pub(crate) mod ticket;
@@ -17,13 +18,15 @@ use crate::shared::Count;
 use crate::worker::{Busy, Deadline, LocalRoute, Worker};
 use answer::Answer;
 use attempt::{Carrier, Failure};
-use body::{Fault, Source};
+use body::{Early, Fault, Source};
 use choose::Choosing;
+use http::header::CONNECTION;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hygiene::Found;
 use hyper::body::Incoming;
+use opening::Opening;
 use refuse::Refusal;
 use saved::Saved;
 use serinus_common::class::Class;
@@ -47,16 +50,30 @@ pub(crate) async fn serve(
     request: Request<Incoming>,
 ) -> Result<Response<Answer>, Infallible> {
     let start = Instant::now();
-    let (head, body) = request.into_parts();
+    let (head, mut body) = request.into_parts();
     let found = hygiene::look(&head.headers);
     let protocol = found.protocol();
-    let response = match Call::begin(&worker, start, found, head, body) {
+    let (version, retiring) = (head.version, busy.retiring());
+    let opening = match worker.wants_body(&head) {
+        true => Box::pin(Opening::read(&worker, &head, &mut body))
+            .await
+            .map(Some),
+        false => Ok(None),
+    };
+    let begun = opening.and_then(|opening| Call::begin(&worker, start, found, head, body, opening));
+    let mut response = match begun {
         Ok(call) => call.run(busy).await,
         Err(refusal) => {
             worker.count_refusal(refusal);
             refuse(refusal, protocol, busy)
         }
     };
+    // HTTP/2 says it in a frame. What changes the protocol ends with the tunnel.
+    let says = version < Version::HTTP_2 && response.status() != StatusCode::SWITCHING_PROTOCOLS;
+    if says && retiring.is_retiring() {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
     Ok(response)
 }
 
@@ -107,24 +124,34 @@ impl Call {
         found: Found,
         mut head: Parts,
         body: Incoming,
+        opening: Option<Opening>,
     ) -> Result<Box<Self>, Refusal> {
-        let now_ms = worker.deadlines.observe(start);
+        // Time that the caller took for the beginning of its body is not the model's.
+        let now_ms = match opening {
+            Some(_) => worker.deadlines.now_ms(),
+            None => worker.deadlines.observe(start),
+        };
         if found.bytes + head.uri.path().len() > worker.limits.head_bytes {
             return Err(Refusal::HeadTooLarge);
         }
+        let (route, key, early) = match opening {
+            Some(opening) => (Some(opening.route), opening.key, opening.early),
+            None => (worker.route(&head), None, Early::default()),
+        };
         let size = body.size_hint();
-        if size.lower() > worker.limits.body_bytes {
+        if size.lower() + early.bytes() > worker.limits.body_bytes {
             return Err(Refusal::BodyTooLarge);
         }
         let upgrade = upgrade::wanted(&head, found)?;
-        let route = worker.route(&head).ok_or(Refusal::NoModel)?;
+        let route = route.ok_or(Refusal::NoModel)?;
         let idempotent = upgrade.is_none() && !(found.ours && is_marked_unsafe(&head));
         let small = size
             .upper()
-            .is_some_and(|n| n <= worker.limits.replay_bytes as u64);
+            .is_some_and(|n| n + early.bytes() <= worker.limits.replay_bytes as u64);
         let unix_ms = worker.timeline.ms(start);
         let choosing = Choosing {
             head: &head,
+            body_key: key.as_deref(),
             asks: found.ours,
             rescuable: idempotent && small && route.policy().rescue,
             now_ms: unix_ms,
@@ -142,7 +169,8 @@ impl Call {
         Ok(Box::new(Self {
             deadline: worker.deadlines.add(now_ms + bound.as_millis() as u64),
             total_ms: now_ms + total.as_millis() as u64,
-            source: (!body.is_end_stream()).then(|| worker.source(body)),
+            source: (!body.is_end_stream() || !early.is_empty())
+                .then(|| worker.source(body, early)),
             version: head.version,
             head: RefCell::new(Some(head)),
             saved: RefCell::default(),

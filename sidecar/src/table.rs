@@ -5,14 +5,20 @@ mod compile;
 mod matching;
 mod spec;
 
-pub use address::{Address, AddressError};
+pub(crate) use address::SOCKET_PATH;
+pub use address::{Address, AddressError, Scheme, Target};
 pub use spec::{Held, Ids, Matcher, MatcherError, ModelSpec, StaticSplit};
 
 use crate::breaker::Thresholds;
+use crate::head::Head;
+use crate::rewrite::Rewrite;
+use crate::route::key::KeySource;
+use crate::route::kind::is_about_server;
+use crate::route::named::Place;
 use crate::route::split::Split;
 use crate::shared::BreakerCell;
 use http::HeaderValue;
-use matching::Index;
+use matching::{Found, Index};
 use serinus_common::prediction_id::IdKey;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +29,8 @@ pub struct Table {
     routes: Vec<Arc<Route>>,
     index: Index,
     ids: Ids,
+    /// Some request's body may have to be looked into.
+    looks_into_bodies: bool,
 }
 
 /// One model: its variants and how requests are spread over them.
@@ -43,6 +51,8 @@ pub struct Route {
     pub(crate) split: Split,
     pub(crate) allow_override: bool,
     pub(crate) policy: Policy,
+    /// The calls of some variant may be changed in more than their path.
+    pub rewrites_bodies: bool,
 }
 
 /// One version of a model.
@@ -54,6 +64,8 @@ pub struct Variant {
     pub share_ppm: u32,
     /// Where it answers.
     pub endpoints: Vec<Address>,
+    /// What its calls are changed to.
+    pub rewrite: Option<Arc<Rewrite>>,
     pub(crate) header: HeaderValue,
     /// False for canaries that must never be served again.
     pub(crate) allowed: bool,
@@ -78,6 +90,7 @@ impl Table {
             routes: Vec::new(),
             index: Index::default(),
             ids: Ids::default(),
+            looks_into_bodies: false,
         }
     }
 
@@ -91,13 +104,37 @@ impl Table {
         &mut self.routes
     }
 
-    /// Position of the model that a request is for.
-    pub(crate) fn find<'a>(
-        &self,
-        host: impl FnOnce() -> Option<&'a str>,
-        path: &str,
-    ) -> Option<usize> {
-        self.index.find(host, path)
+    /// Position of the model that a request is for; `None` if only its body can tell.
+    #[inline]
+    pub(crate) fn find(&self, head: &impl Head) -> Option<usize> {
+        match self.index.find(head) {
+            Found::Model(at) => Some(at),
+            Found::InBody(_) | Found::Nothing => None,
+        }
+    }
+
+    /// Where in its body a request names its model, if nothing else tells it.
+    pub(crate) fn place_of_name(&self, head: &impl Head) -> Option<Place> {
+        match self.index.find(head) {
+            Found::InBody(place) => Some(place),
+            Found::Model(_) | Found::Nothing => None,
+        }
+    }
+
+    /// Position of the model with the name that a body has.
+    pub(crate) fn find_named(&self, name: Option<&[u8]>, place: Place) -> Option<usize> {
+        self.index.named(name, place)
+    }
+
+    /// Whether the beginning of a request's body must be known before its variant can be chosen.
+    #[inline]
+    pub(crate) fn wants_body(&self, head: &impl Head) -> bool {
+        self.looks_into_bodies
+            && match self.index.find(head) {
+                Found::Model(at) => self.routes[at].has_key_in_body(head),
+                Found::InBody(_) => true,
+                Found::Nothing => false,
+            }
     }
 
     pub(crate) fn issuer(&self) -> u32 {
@@ -106,5 +143,19 @@ impl Table {
 
     pub(crate) fn id_key(&self) -> &IdKey {
         &self.ids.key
+    }
+}
+
+impl Route {
+    /// Whether a request's key is in its body: a JSON document that is not compressed.
+    pub(crate) fn has_key_in_body(&self, head: &impl Head) -> bool {
+        let is = |name, wanted: fn(&[u8]) -> bool| head.value(name).is_some_and(wanted);
+        matches!(self.split.key, KeySource::Json(_))
+            && matches!(head.method(), "POST" | "PUT" | "PATCH")
+            && !is("content-encoding", |value| value != b"identity")
+            && !is("content-type", |value| {
+                value.starts_with(b"application/grpc")
+            })
+            && !is_about_server(head.method(), head.path())
     }
 }

@@ -16,16 +16,18 @@ pub(crate) use tunnel::Tunnel;
 
 use crate::head::Head;
 use crate::limits::Limits;
+use crate::listen::Socket;
 use crate::meter::{Meters, Timeline};
-use crate::proxy::body::Source;
+use crate::proxy::body::{Early, Source};
+use crate::route::named::Place;
 use crate::shared::Shared;
+use crate::tls::Tls;
 use connection::Connections;
 use hyper::body::Incoming;
 use local::{LocalTable, Registry};
 use serinus_proto::v1;
 use serinus_runtime::shutdown::Drain;
-use std::cell::{Cell, RefCell};
-use std::net::SocketAddr;
+use std::cell::{Cell, Ref, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -35,14 +37,23 @@ use tokio::sync::mpsc::UnboundedSender;
 /// How the data path is set up.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Where applications send their calls; port 0 takes a free one.
-    pub listen: SocketAddr,
     /// Threads; 0 counts as 1.
     pub workers: usize,
     /// Bounds of the data path.
     pub limits: Limits,
-    /// How long a drain waits for requests in flight.
-    pub grace: Duration,
+    /// How long a drain takes.
+    pub drain: DrainPatience,
+    /// To endpoints, and from applications.
+    pub tls: Arc<Tls>,
+}
+
+/// How long a drain waits, first for the one, then for the other.
+#[derive(Clone, Copy, Debug)]
+pub struct DrainPatience {
+    /// For requests that are on their way on idle connections.
+    pub linger: Duration,
+    /// For requests in flight.
+    pub finish: Duration,
 }
 
 /// What a worker has finished counting.
@@ -84,8 +95,6 @@ pub enum LocalEvent {
 /// The running threads.
 #[derive(Debug)]
 pub struct Workers {
-    /// Where they listen.
-    pub local_addr: SocketAddr,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -106,22 +115,22 @@ impl Workers {
     }
 }
 
-/// Binds, and starts the workers. They end by themselves after the drain.
+/// Starts the workers on the sockets. They end by themselves after the drain.
 ///
 /// # Errors
-/// If the address cannot be bound or a thread cannot be started.
+/// If a socket cannot be shared or a thread cannot be started.
 pub fn spawn(
     settings: &Settings,
+    sockets: Vec<Socket>,
     shared: Arc<Shared>,
     sealed: UnboundedSender<Sealed>,
     local: UnboundedSender<LocalEvent>,
     drain: Drain,
 ) -> std::io::Result<Workers> {
     let workers = settings.workers.max(1);
-    let sockets = listen::bind(settings.listen, workers)?;
-    let local_addr = sockets[0].local_addr()?;
+    let sockets = crate::listen::spread(sockets, workers)?;
     let mut threads = Vec::with_capacity(workers);
-    for (index, socket) in sockets.into_iter().enumerate() {
+    for (index, sockets) in sockets.into_iter().enumerate() {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
@@ -130,20 +139,21 @@ pub fn spawn(
             workers,
             limits: settings.limits.per_worker(workers),
             shared: Arc::clone(&shared),
+            tls: Arc::clone(&settings.tls),
             events: local.clone(),
         };
-        let (sealed, drain, grace) = (sealed.clone(), drain.clone(), settings.grace);
+        let (sealed, drain, patience) = (sealed.clone(), drain.clone(), settings.drain);
         let thread = std::thread::Builder::new().name(format!("worker-{index}"));
         threads.push(thread.spawn(move || {
             let tasks = tokio::task::LocalSet::new();
             let worker = Rc::new(seed.grow());
-            tasks.block_on(&runtime, listen::run(worker, socket, sealed, drain, grace));
+            tasks.block_on(
+                &runtime,
+                listen::run(worker, sockets, sealed, drain, patience),
+            );
         })?);
     }
-    Ok(Workers {
-        local_addr,
-        threads,
-    })
+    Ok(Workers { threads })
 }
 
 struct Seed {
@@ -151,6 +161,7 @@ struct Seed {
     workers: usize,
     limits: Limits,
     shared: Arc<Shared>,
+    tls: Arc<Tls>,
     events: UnboundedSender<LocalEvent>,
 }
 
@@ -161,6 +172,7 @@ pub(crate) struct Worker {
     workers: usize,
     pub(crate) limits: Limits,
     pub(crate) shared: Arc<Shared>,
+    pub(crate) tls: Arc<Tls>,
     pub(crate) events: UnboundedSender<LocalEvent>,
     pub(crate) timeline: Timeline,
     pub(crate) deadlines: Rc<Deadlines>,
@@ -182,6 +194,7 @@ impl Seed {
             workers: self.workers,
             limits: self.limits,
             shared: self.shared,
+            tls: self.tls,
             events: self.events,
             timeline: Timeline::new(now, wall_ms),
             deadlines: Rc::new(Deadlines::new(now)),
@@ -201,10 +214,31 @@ impl Worker {
     /// The route of a request, by the newest table.
     #[inline]
     pub(crate) fn route(&self, head: &impl Head) -> Option<Rc<LocalRoute>> {
+        self.newest().route(head)
+    }
+
+    /// Whether the beginning of a request's body must be known before its variant can be chosen, by the newest table.
+    #[inline]
+    pub(crate) fn wants_body(&self, head: &impl Head) -> bool {
+        self.newest().wants_body(head)
+    }
+
+    /// Where in its body a request names its model, if nothing else tells it.
+    pub(crate) fn place_of_name(&self, head: &impl Head) -> Option<Place> {
+        self.newest().place_of_name(head)
+    }
+
+    /// The route of a request by the name in its body.
+    pub(crate) fn route_named(&self, name: Option<&[u8]>, place: Place) -> Option<Rc<LocalRoute>> {
+        self.newest().route_named(name, place)
+    }
+
+    #[inline]
+    fn newest(&self) -> Ref<'_, Rc<LocalTable>> {
         if self.shared.version() != self.version.get() {
             self.refresh();
         }
-        self.table.borrow().route(head)
+        self.table.borrow()
     }
 
     /// Takes over the newest table.
@@ -215,13 +249,18 @@ impl Worker {
         let table = self.shared.table();
         let mut registry = self.registry.borrow_mut();
         let now_ms = self.deadlines.now_ms();
-        let local = registry.localise(table, &self.meters, &self.limits, now_ms);
+        let local = registry.localise(table, &self.meters, &self.limits, &self.tls, now_ms);
         self.table.replace(Rc::new(local));
     }
 
     /// The caller's body, kept as far as a second attempt may need it.
-    pub(crate) fn source(&self, body: Incoming) -> Rc<Source> {
-        Source::new(body, self.limits.replay_bytes, self.limits.body_bytes)
+    pub(crate) fn source(&self, body: Incoming, early: Early) -> Rc<Source> {
+        Source::new(
+            body,
+            early,
+            self.limits.replay_bytes,
+            self.limits.body_bytes,
+        )
     }
 
     /// Unique among the workers.

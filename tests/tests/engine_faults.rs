@@ -77,7 +77,7 @@ async fn a_stable_variant_that_no_plan_could_name_is_refused() -> Result<()> {
     let cases = [
         ("v 1", "http://127.0.0.1:1", "stable.name"),
         ("", "http://127.0.0.1:1", "stable.name"),
-        ("v1", "https://127.0.0.1:1", "stable.endpoints[0]"),
+        ("v1", "ftp://127.0.0.1:1", "stable.endpoints[0]"),
         ("v1", "127.0.0.1", "stable.endpoints[0]"),
     ];
     let request = |name: &str, endpoints: Vec<String>| v1::SetStableRequest {
@@ -86,6 +86,7 @@ async fn a_stable_variant_that_no_plan_could_name_is_refused() -> Result<()> {
         stable: Some(v1::Variant {
             name: name.into(),
             endpoints,
+            ..Default::default()
         }),
         ..v1::SetStableRequest::default()
     };

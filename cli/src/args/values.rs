@@ -27,6 +27,7 @@ pub(crate) fn variant(text: &str) -> Result<v1::Variant, String> {
     Ok(v1::Variant {
         name: name.to_owned(),
         endpoints,
+        ..Default::default()
     })
 }
 

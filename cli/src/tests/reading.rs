@@ -259,6 +259,7 @@ async fn buckets_use_the_rollouts_id_as_salt_and_stable_after_the_end() {
         stable: Some(v1::Variant {
             name: "v2".into(),
             endpoints: vec![],
+            ..Default::default()
         }),
         ..Default::default()
     });
@@ -298,6 +299,7 @@ async fn the_split_of_a_model_with_and_without_a_rollout() {
         stable: Some(v1::Variant {
             name: "v1".into(),
             endpoints: vec![],
+            ..Default::default()
         }),
         ..Default::default()
     });

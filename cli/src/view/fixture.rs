@@ -49,6 +49,7 @@ fn variant(name: &str, endpoint: &str) -> v1::Variant {
     v1::Variant {
         name: name.into(),
         endpoints: vec![endpoint.into()],
+        ..Default::default()
     }
 }
 

@@ -85,8 +85,7 @@ mod tests {
             matcher: crate::table::Matcher::Default,
             stable_name: "v1".into(),
             stable: vec!["http://127.0.0.1:9001".into()],
-            endpoints: BTreeMap::new(),
-            split: None,
+            ..ModelSpec::default()
         };
         Table::compile(&[spec], &[], None)
             .unwrap()

@@ -3,18 +3,20 @@
 //! An endpoint is ready when `GET /v2/models/MODEL/ready` is answered below 500, or when it takes a connection and
 //! speaks something else. One that was ready is given up only after three failures in a row.
 
+use crate::net::{self, Stream};
 use crate::sync::{Probed, ProbedVariant};
-use crate::table::{Address, Route};
+use crate::table::{Address, Route, Scheme};
+use crate::tls::{Offer, Tls};
 use bytes::Bytes;
 use http_body_util::Empty;
-use hyper::client::conn::http1;
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
 use hyper::header::{HOST, HeaderValue};
-use hyper::{Request, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 /// Longer than this, an endpoint does not answer.
@@ -25,8 +27,9 @@ const GIVE_UP_AFTER: u32 = 3;
 type Target = (String, String, Address);
 
 /// What is known of every endpoint.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Prober {
+    tls: Arc<Tls>,
     known: BTreeMap<Target, Health>,
 }
 
@@ -56,6 +59,15 @@ impl Health {
 }
 
 impl Prober {
+    /// Nothing is known yet.
+    #[must_use]
+    pub fn new(tls: Arc<Tls>) -> Self {
+        Self {
+            tls,
+            known: BTreeMap::new(),
+        }
+    }
+
     /// Looks at every endpoint of the routes once, all at the same time.
     pub async fn round(&mut self, routes: &[Arc<Route>]) -> Probed {
         let mut checks = JoinSet::new();
@@ -66,8 +78,9 @@ impl Prober {
                 target.clone(),
                 self.known.remove(&target).unwrap_or_default(),
             );
+            let tls = Arc::clone(&self.tls);
             checks.spawn(async move {
-                let check = tokio::time::timeout(PATIENCE, check(&model, &address));
+                let check = tokio::time::timeout(PATIENCE, check(&model, &address, &tls));
                 let result = check
                     .await
                     .unwrap_or_else(|_| Err("does not answer within 1 s".to_owned()));
@@ -118,10 +131,20 @@ fn targets(routes: &[Arc<Route>]) -> Vec<Target> {
     targets
 }
 
-async fn check(model: &str, address: &Address) -> Result<(), String> {
-    let connection = TcpStream::connect(address.host_port()).await;
-    let connection = connection.map_err(|error| format!("takes no connection: {error}"))?;
-    match ask(model, address, connection).await {
+async fn check(model: &str, address: &Address, tls: &Tls) -> Result<(), String> {
+    let offer = match address.scheme() {
+        Scheme::Http | Scheme::Unix => Offer::Http1,
+        Scheme::H2c => Offer::Http2,
+        Scheme::Https => Offer::Both,
+    };
+    let connection = net::connect(address, tls, offer).await;
+    let (connection, is_h2) =
+        connection.map_err(|error| format!("takes no connection: {error}"))?;
+    let answer = match is_h2 {
+        true => ask_h2(model, address, connection).await,
+        false => ask(model, address, connection).await,
+    };
+    match answer {
         Ok(status) if status.is_server_error() => Err(format!("says {status}")),
         Ok(_) => Ok(()),
         // It answers, but not in HTTP/1: a gRPC server.
@@ -130,19 +153,42 @@ async fn check(model: &str, address: &Address) -> Result<(), String> {
     }
 }
 
+fn path(model: &str, address: &Address) -> String {
+    format!("{}/v2/models/{model}/ready", address.prefix())
+}
+
 /// The status of the model's readiness.
-async fn ask(model: &str, address: &Address, connection: TcpStream) -> hyper::Result<StatusCode> {
+async fn ask(model: &str, address: &Address, connection: Stream) -> hyper::Result<StatusCode> {
     let (mut send, connection) = http1::handshake(TokioIo::new(connection)).await?;
     let mut request = Request::new(Empty::<Bytes>::new());
-    let path = format!("{}/v2/models/{model}/ready", address.prefix());
     // A name that is no path asks for the root instead: any answer counts.
-    *request.uri_mut() = path.parse().unwrap_or_default();
+    *request.uri_mut() = path(model, address).parse().unwrap_or_default();
     if let Ok(host) = HeaderValue::from_str(address.authority()) {
         request.headers_mut().insert(HOST, host);
     }
-    let answer = send.send_request(request);
+    status(send.send_request(request), connection).await
+}
+
+async fn ask_h2(model: &str, address: &Address, connection: Stream) -> hyper::Result<StatusCode> {
+    let io = TokioIo::new(connection);
+    let (mut send, connection) = http2::handshake(TokioExecutor::new(), io).await?;
+    let mut request = Request::new(Empty::<Bytes>::new());
+    let scheme = match address.scheme() {
+        Scheme::Https => "https",
+        _ => "http",
+    };
+    let uri = format!("{scheme}://{}{}", address.authority(), path(model, address));
+    *request.uri_mut() = uri.parse().unwrap_or_default();
+    status(send.send_request(request), connection).await
+}
+
+/// The connection is driven only as long as the answer's head is waited for, and closed then.
+async fn status<A, C>(answer: A, connection: C) -> hyper::Result<StatusCode>
+where
+    A: Future<Output = hyper::Result<Response<Incoming>>>,
+    C: Future<Output = hyper::Result<()>>,
+{
     tokio::pin!(answer);
-    // The connection is driven only as long as the answer's head is waited for, and closed then.
     let answer = tokio::select! {
         answer = &mut answer => answer,
         _ = connection => answer.await,
@@ -153,7 +199,7 @@ async fn ask(model: &str, address: &Address, connection: TcpStream) -> hyper::Re
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::table::{Matcher, ModelSpec, Table};
+    use crate::table::{ModelSpec, Table};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
 
@@ -181,11 +227,9 @@ mod tests {
     fn routes(url: &str) -> Vec<Arc<Route>> {
         let spec = ModelSpec {
             name: "m".into(),
-            matcher: Matcher::Default,
             stable_name: "v1".into(),
             stable: vec![url.to_owned()],
-            endpoints: BTreeMap::new(),
-            split: None,
+            ..ModelSpec::default()
         };
         Table::compile(&[spec], &[], None)
             .unwrap()
@@ -194,7 +238,9 @@ mod tests {
     }
 
     async fn probe(url: &str) -> ProbedVariant {
-        let probed = Prober::default().round(&routes(url)).await;
+        let probed = Prober::new(Arc::new(Tls::plain()))
+            .round(&routes(url))
+            .await;
         probed[&("m".to_owned(), "v1".to_owned())].clone()
     }
 

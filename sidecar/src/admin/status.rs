@@ -112,7 +112,7 @@ pub(super) fn of(parts: &Parts) -> Status {
         version: env!("CARGO_PKG_VERSION"),
         incarnation: parts.reports.incarnation(),
         uptime_seconds: parts.started.elapsed().as_secs(),
-        inference: parts.inference.to_string(),
+        inference: crate::listen::list(&parts.inference),
         stopping: parts.drain.is_draining(),
         control_plane: control_plane(parts),
         unsaved: holdings.unsaved.clone(),

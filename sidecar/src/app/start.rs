@@ -4,12 +4,14 @@ use super::watch::{self, Seen};
 use super::{Shared, state};
 use crate::admin::{Admin, Parts};
 use crate::config::{Model, Sidecar};
+use crate::listen::{self, Listen};
 use crate::outcomes::Desk;
 use crate::report::{self, Reports};
 use crate::shared;
 use crate::sync::apply::Applier;
 use crate::sync::{self, Contact, Peer};
 use crate::table::ModelSpec;
+use crate::tls;
 use crate::worker::{self, Workers};
 use anyhow::Context as _;
 use serinus_runtime::shutdown::{self, Trigger};
@@ -26,7 +28,7 @@ use tracing::info;
 /// A sidecar that serves.
 #[derive(Debug)]
 pub(super) struct Running {
-    pub(super) inference: SocketAddr,
+    pub(super) inference: Vec<Listen>,
     pub(super) admin: SocketAddr,
     pub(super) workers: Workers,
     pub(super) drain: Duration,
@@ -58,6 +60,8 @@ pub(super) async fn start(config: Sidecar) -> anyhow::Result<Running> {
     let started = Instant::now();
     let shared: Shared = Arc::new(shared::Shared::new());
     let specs = specs(&config)?;
+    let tls = Arc::new(config.tls.load()?);
+    tokio::spawn(tls::watch(Arc::clone(&tls)));
     let lock = state::lock(&config).await?;
     let applier = state::applier(&config, specs, &shared)?;
     let holdings = applier.holdings();
@@ -69,10 +73,13 @@ pub(super) async fn start(config: Sidecar) -> anyhow::Result<Running> {
     let admin = listener.local_addr().context("admin: read the address")?;
     let (sealed, sealing) = mpsc::unbounded_channel();
     let (local, events) = mpsc::unbounded_channel();
-    let settings = config.worker_settings();
-    let workers = worker::spawn(&settings, Arc::clone(&shared), sealed, local, drain.clone())
-        .with_context(|| format!("listen: start the data path on {}", config.listen))?;
-    let seen = watch::start(Arc::clone(&shared), events);
+    let settings = config.worker_settings(Arc::clone(&tls));
+    let sockets = listen::bind(&config.listening(), Vec::new())?;
+    let inference = listen::addresses(&sockets).context("listen: read the addresses")?;
+    let sharing = Arc::clone(&shared);
+    let workers = worker::spawn(&settings, sockets, sharing, sealed, local, drain.clone())
+        .context("start the data path")?;
+    let seen = watch::start(Arc::clone(&shared), tls, events);
     let contact = if config.control_plane.is_empty() {
         info!("no control plane: static");
         tokio::spawn(watch::forget(sealing));
@@ -83,7 +90,7 @@ pub(super) async fn start(config: Sidecar) -> anyhow::Result<Running> {
     };
     let parts = Parts {
         name: config.name.clone(),
-        inference: workers.local_addr,
+        inference: inference.clone(),
         started,
         shared,
         holdings,
@@ -98,7 +105,7 @@ pub(super) async fn start(config: Sidecar) -> anyhow::Result<Running> {
     };
     tokio::spawn(serve_admin(listener, Admin::new(parts)));
     Ok(Running {
-        inference: workers.local_addr,
+        inference,
         admin,
         workers,
         drain: config.drain,

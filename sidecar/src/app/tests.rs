@@ -23,7 +23,7 @@ async fn config(directory: &Path, fake: &Fake) -> Sidecar {
 
 async fn infer(running: &Running, user: &str) -> Answer {
     call(
-        running.inference,
+        running.inference[0].tcp().unwrap(),
         Method::POST,
         "/v2/models/m/infer",
         &[("x-user-id", user)],

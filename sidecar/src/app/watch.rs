@@ -4,6 +4,7 @@ use super::Shared;
 use crate::admin::achieved::Achieved;
 use crate::admin::probe::Prober;
 use crate::sync::Probed;
+use crate::tls::Tls;
 use crate::worker::{LocalEvent, Sealed};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,12 +24,22 @@ pub(super) struct Seen {
 }
 
 /// Starts to look.
-pub(super) fn start(shared: Shared, events: mpsc::UnboundedReceiver<LocalEvent>) -> Seen {
+pub(super) fn start(
+    shared: Shared,
+    tls: Arc<Tls>,
+    events: mpsc::UnboundedReceiver<LocalEvent>,
+) -> Seen {
     let news = Arc::new(Notify::new());
     let (probed, probes) = watch::channel(Probed::new());
     let (achieved, achievements) = watch::channel(Achieved::default());
     tokio::spawn(pass_on(events, Arc::clone(&news)));
-    tokio::spawn(look_after(shared, probed, achieved, Arc::clone(&news)));
+    tokio::spawn(look_after(
+        shared,
+        Prober::new(tls),
+        probed,
+        achieved,
+        Arc::clone(&news),
+    ));
     Seen {
         probed: probes,
         achieved: achievements,
@@ -70,11 +81,11 @@ async fn pass_on(mut events: mpsc::UnboundedReceiver<LocalEvent>, news: Arc<Noti
 /// Looks at endpoints and at the achieved split, every second.
 async fn look_after(
     shared: Shared,
+    mut prober: Prober,
     probed: watch::Sender<Probed>,
     achieved: watch::Sender<Achieved>,
     news: Arc<Notify>,
 ) {
-    let mut prober = Prober::default();
     let mut rounds = tokio::time::interval(PROBE_EVERY);
     rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {

@@ -1,6 +1,7 @@
 //! The flags of a sidecar.
 
 use super::durations;
+use crate::listen::Listen;
 use clap::Args as ClapArgs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,9 +13,9 @@ pub struct Args {
     /// Configuration file (TOML).
     #[arg(long, value_name = "FILE", env = "SERINUS_SIDECAR_CONFIG")]
     pub config: Option<PathBuf>,
-    /// Where applications send inference calls [default: 127.0.0.1:7410]
+    /// Where applications send inference calls, also unix:/path/to.sock; may be given several times [default: 127.0.0.1:7410]
     #[arg(long, value_name = "ADDRESS")]
-    pub listen: Option<SocketAddr>,
+    pub listen: Vec<Listen>,
     /// Outcomes, metrics, probes and status [default: 127.0.0.1:7411]
     #[arg(long, value_name = "ADDRESS")]
     pub admin: Option<SocketAddr>,
@@ -69,7 +70,6 @@ impl Args {
             }
         };
         let path = |path: &Option<PathBuf>| path.as_ref().map(|p| p.to_string_lossy().into_owned());
-        set("listen", self.listen.map(|address| address.to_string()));
         set("admin", self.admin.map(|address| address.to_string()));
         set("token_file", path(&self.token_file));
         set("name", self.name.clone());
@@ -79,6 +79,10 @@ impl Args {
         set("log_filter", self.log_filter.clone());
         if let Some(workers) = self.workers {
             table.insert("workers".into(), Value::Integer(workers.into()));
+        }
+        if !self.listen.is_empty() {
+            let listen: Vec<String> = self.listen.iter().map(Listen::to_string).collect();
+            table.insert("listen".into(), texts(&listen));
         }
         if !self.control_plane.is_empty() {
             table.insert("control_plane".into(), texts(&self.control_plane));

@@ -1,7 +1,9 @@
 //! Every rule of the configuration, all mistakes at once.
 
+use super::spec::HANDOVER_PATH;
 use super::{Limits, Model, Sidecar};
-use crate::table::{Address, Matcher};
+use crate::route::key::KeySource;
+use crate::table::{Address, Matcher, Scheme};
 use serinus_common::ppm::Ppm;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,6 +17,7 @@ pub struct Mistakes(pub Vec<String>);
 pub(super) fn check(config: &Sidecar) -> Result<(), Mistakes> {
     let mut found = Vec::new();
     general(config, &mut found);
+    super::tls::check(config, &mut found);
     limits(&config.limits, &mut found);
     control_plane(config, &mut found);
     if config.models.is_empty() {
@@ -53,12 +56,7 @@ fn general(config: &Sidecar, found: &mut Vec<String>) {
     if config.name.len() > 253 || config.name.chars().any(|c| c.is_control() || c == ' ') {
         found.push("name: at most 253 characters, without blanks".into());
     }
-    if config.listen == config.admin && config.listen.port() != 0 {
-        found.push(format!(
-            "admin: {} is the address of listen too",
-            config.admin
-        ));
-    }
+    listen(config, found);
     if config.workers == 0 || config.workers > 256 {
         found.push(format!("workers: {} is not in 1..=256", config.workers));
     }
@@ -67,6 +65,35 @@ fn general(config: &Sidecar, found: &mut Vec<String>) {
     }
     if !(1024..=32 << 20).contains(&config.outcomes.request_bytes) {
         found.push("outcomes.request_bytes: not in 1024..=33554432 (32 MiB)".into());
+    }
+}
+
+fn listen(config: &Sidecar, found: &mut Vec<String>) {
+    if config.listen.is_empty() {
+        found.push("listen: there is none; write such as \"127.0.0.1:7410\"".into());
+    }
+    for (position, address) in config.listen.iter().enumerate() {
+        let fixed = address.tcp().is_none_or(|address| address.port() != 0);
+        if fixed && config.listen[..position].contains(address) {
+            found.push(format!("listen: {address} is there twice"));
+        }
+        if fixed && address.tcp() == Some(config.admin) {
+            found.push(format!("admin: {address} is the address of listen too"));
+        }
+    }
+    if config.mode().is_none() {
+        found.push(format!(
+            "socket_mode: \"{}\"; write permissions such as \"0600\" or \"0660\"",
+            config.socket_mode
+        ));
+    }
+    let handover = config.handover.as_deref().filter(|path| *path != "off");
+    if let Some(path) = handover
+        && (!path.starts_with('/') || path.len() > HANDOVER_PATH)
+    {
+        found.push(format!(
+            "handover: \"{path}\"; write \"off\", or an absolute path of at most {HANDOVER_PATH} bytes"
+        ));
     }
 }
 
@@ -83,6 +110,9 @@ fn limits(limits: &Limits, found: &mut Vec<String>) {
     if limits.body_bytes < limits.replay_bytes as u64 {
         found.push("limits.replay_bytes: more than limits.body_bytes".into());
     }
+    if limits.body_bytes < limits.inspect_bytes as u64 {
+        found.push("limits.inspect_bytes: more than limits.body_bytes".into());
+    }
     for (key, value) in [
         ("header_timeout", limits.header_timeout),
         ("idle_timeout", limits.idle_timeout),
@@ -97,6 +127,9 @@ fn limits(limits: &Limits, found: &mut Vec<String>) {
 fn control_plane(config: &Sidecar, found: &mut Vec<String>) {
     for url in &config.control_plane {
         match Address::parse(url) {
+            Ok(address) if address.scheme() != Scheme::Http => found.push(format!(
+                "control_plane: \"{url}\": only http:// is supported in this version"
+            )),
             Ok(address) if !address.prefix().is_empty() => {
                 found.push(format!("control_plane: \"{url}\" has a path; remove it"));
             }
@@ -127,6 +160,13 @@ fn check_model(at: &str, model: &Model, found: &mut Vec<String>) {
     for (variant, list) in &model.endpoints {
         variant_name(&format!("{at}.endpoints"), variant, found);
         urls(&format!("{at}.endpoints.{variant}"), list, found);
+    }
+    for (variant, rewrite) in &model.rewrite {
+        variant_name(&format!("{at}.rewrite"), variant, found);
+        for (field, why) in rewrite.mistakes() {
+            let dot = if field.is_empty() { "" } else { "." };
+            found.push(format!("{at}.rewrite.{variant}{dot}{field}: {why}"));
+        }
     }
     key(at, &model.key, found);
     split(at, model, found);
@@ -159,15 +199,10 @@ fn urls(at: &str, list: &[String], found: &mut Vec<String>) {
 }
 
 fn key(at: &str, key: &str, found: &mut Vec<String>) {
-    let known = ["header", "cookie", "query", "metadata"];
-    let good = key == "none"
-        || key
-            .split_once(':')
-            .is_some_and(|(source, name)| known.contains(&source) && !name.is_empty());
-    if !good {
-        found.push(format!(
-            "{at}.key: \"{key}\"; write \"header:NAME\", \"cookie:NAME\", \"query:NAME\", \"metadata:NAME\" or \"none\""
-        ));
+    // An empty key means something in an assignment only.
+    let key = if key.is_empty() { "\"\"" } else { key };
+    if let Err(error) = key.parse::<KeySource>() {
+        found.push(format!("{at}.key: {error}"));
     }
 }
 

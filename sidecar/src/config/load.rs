@@ -2,9 +2,11 @@
 
 use super::check::{Mistakes, check};
 use super::{Args, Sidecar};
-use serde::{Deserialize, Deserializer, Serializer};
+use crate::listen::Listen;
+use serde::{Deserialize, Deserializer, Serializer, de};
 use serinus_runtime::config::{self, ConfigError};
 use serinus_runtime::telemetry::Format;
+use std::str::FromStr;
 use thiserror::Error;
 
 const PREFIX: &str = "SERINUS_SIDECAR_";
@@ -40,7 +42,7 @@ pub fn load(
         .filter(|(name, _)| name != "SERINUS_SIDECAR_CONFIG");
     let mut config: Sidecar = config::load(args.config.as_deref(), PREFIX, env, flags)?;
     if config.name.is_empty() {
-        config.name = default_name(host, config.listen.port());
+        config.name = default_name(host, config.listen.first());
     }
     for model in &mut config.models {
         if model.salt.is_empty() {
@@ -51,11 +53,23 @@ pub fn load(
     Ok(config)
 }
 
-fn default_name(host: &str, port: u16) -> String {
-    if port == 0 {
-        return format!("{host}-{}", std::process::id());
+fn default_name(host: &str, listen: Option<&Listen>) -> String {
+    match listen {
+        Some(Listen::Tcp(address)) if address.port() > 0 => format!("{host}:{}", address.port()),
+        Some(Listen::Unix(path)) => format!("{host}:{}", path.display()),
+        _ => format!("{host}-{}", std::process::id()),
     }
-    format!("{host}:{port}")
+}
+
+/// A list, or one text, of what texts are read as.
+pub(super) fn one_or_many_of<'a, D, T>(from: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'a>,
+    T: FromStr<Err: std::fmt::Display>,
+{
+    let texts = one_or_many(from)?;
+    let read = |text: &String| text.parse().map_err(de::Error::custom);
+    texts.iter().map(read).collect()
 }
 
 /// A list, or one text.

@@ -2,9 +2,23 @@
 
 use super::{Limits, Model, Sidecar};
 use crate::limits;
+use crate::listen;
 use crate::table::{Matcher, MatcherError, ModelSpec, StaticSplit};
-use crate::worker::Settings;
+use crate::tls::Tls;
+use crate::worker::{DrainPatience, Settings};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What the system has room for, less what a name for the time of binding takes.
+pub(super) const HANDOVER_PATH: usize = 95;
+
+/// How long idle connections stay open in a drain, at most.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// For what is left to tell when the last request has ended, at least.
+const LAST_REPORT: Duration = Duration::from_secs(2);
 
 impl Model {
     /// How its requests are recognised.
@@ -35,6 +49,7 @@ impl Model {
             stable_name: self.stable_name.clone(),
             stable: self.stable.clone(),
             endpoints: self.endpoints.clone(),
+            rewrites: self.rewrite.clone(),
             split,
         })
     }
@@ -43,12 +58,50 @@ impl Model {
 impl Sidecar {
     /// How the workers are set up.
     #[must_use]
-    pub fn worker_settings(&self) -> Settings {
+    pub fn worker_settings(&self, tls: Arc<Tls>) -> Settings {
         Settings {
-            listen: self.listen,
+            tls,
             workers: self.workers,
             limits: self.limits.clone().into(),
-            grace: self.drain,
+            drain: self.drain_patience(),
+        }
+    }
+}
+
+impl Sidecar {
+    /// How to listen.
+    #[must_use]
+    pub fn listening(&self) -> listen::Plan {
+        listen::Plan {
+            addresses: self.listen.clone(),
+            workers: self.workers,
+            reuse_port: self.reuse_port,
+            socket_mode: self.mode().unwrap_or(0o600),
+        }
+    }
+
+    pub(super) fn mode(&self) -> Option<u32> {
+        let mode = u32::from_str_radix(&self.socket_mode, 8).ok()?;
+        (mode <= 0o777).then_some(mode)
+    }
+
+    /// Where the next process finds this one.
+    #[must_use]
+    pub fn handover_path(&self) -> Option<PathBuf> {
+        match (self.handover.as_deref(), &self.state_dir) {
+            (Some("off"), _) | (None, None) => None,
+            (Some(path), _) => Some(path.into()),
+            (None, Some(directory)) => Some(directory.join("handover.sock")),
+        }
+    }
+
+    /// The data path leaves the last part of `drain` for the last report and the outcomes.
+    fn drain_patience(&self) -> DrainPatience {
+        let linger = LINGER.min(self.drain / 2);
+        let rest = self.drain - linger;
+        DrainPatience {
+            linger,
+            finish: rest - LAST_REPORT.min(rest / 2),
         }
     }
 }
@@ -59,6 +112,7 @@ impl From<Limits> for limits::Limits {
             head_bytes: limits.head_bytes,
             body_bytes: limits.body_bytes,
             replay_bytes: limits.replay_bytes,
+            inspect_bytes: limits.inspect_bytes,
             connections: limits.connections,
             in_flight_per_variant: limits.in_flight_per_variant,
             header_timeout: limits.header_timeout,

@@ -40,7 +40,7 @@ fn mistakes(text: &str) -> String {
 fn a_whole_file_is_read_and_defaults_are_filled() {
     let config = from(FULL, &[], Args::default()).unwrap();
     assert_eq!(config.name, "host-a");
-    assert_eq!(config.listen.port(), 7410);
+    assert_eq!(crate::listen::list(&config.listen), "127.0.0.1:7410");
     assert_eq!(config.drain, Duration::from_secs(3));
     assert_eq!(config.limits.idle_timeout, Duration::from_secs(90));
     assert_eq!(config.limits.head_bytes, 64 << 10);
@@ -100,7 +100,7 @@ stable = ["http://127.0.0.1:9001"]
 "#,
     );
     for part in [
-        "control_plane: \"https://cp:7400\": only http://",
+        "control_plane: \"https://cp:7400\": only http:// is",
         "state_dir: name a directory",
         "workers: 0",
         "limits.connect_timeout",

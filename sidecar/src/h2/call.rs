@@ -29,6 +29,7 @@ use std::rc::Rc;
 pub(super) struct Call {
     client: Rc<Client>,
     id: u32,
+    begun_ms: u64,
     due_ms: Cell<u64>,
     state: RefCell<Flow>,
 }
@@ -122,6 +123,10 @@ enum Failure {
 impl Call {
     pub(super) fn due_ms(&self) -> u64 {
         self.due_ms.get()
+    }
+
+    pub(super) fn begun_ms(&self) -> u64 {
+        self.begun_ms
     }
 
     fn set_due(&self, at_ms: u64) {

@@ -15,6 +15,8 @@ use std::collections::VecDeque;
 use std::io;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
 /// Bounds of one client's connection.
@@ -25,11 +27,18 @@ const CONNECTION_WINDOW: u32 = 1 << 20;
 /// Streams that were ended here and of which the client may not have heard yet.
 const RECENT: usize = 256;
 
+/// Whoever gives a call up sooner has hardly meant it, ms.
+const HASTY_MS: u64 = 50;
+
 /// A client with calls of which nothing is heard for so long is asked whether it is still there, ms.
 const QUIET_MS: u64 = 20_000;
 
 /// For its answer to that, and to the last word before the end, ms.
 const ANSWER_MS: u64 = 10_000;
+
+/// How long and how much is listened to a client that was told to go.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: u64 = 4 << 20;
 
 /// The last stream that a connection which is about to end names first: any.
 const ANY_STREAM: u32 = 0x7fff_ffff;
@@ -125,7 +134,7 @@ impl Client {
         if order == Order::Abort {
             return Poll::Ready(Ok(()));
         }
-        if order >= Order::Finish {
+        if order >= Order::Retire {
             self.announce_end();
         }
         let read = self
@@ -164,16 +173,20 @@ impl Client {
             Err(Fault::Rules(code)) => code,
         };
         self.port.link.borrow_mut().go_away(self.last.get(), code);
-        // It is lost on a client that does not read.
-        std::future::poll_fn(|cx| {
-            let _ = self.port.poll_write(cx, stream);
-            Poll::Ready(())
-        })
-        .await;
+        // A client that does not listen misses it.
+        let _ = tokio::time::timeout(LINGER, self.say_goodbye(stream)).await;
         Err(io::Error::other(format!(
             "the client broke HTTP/2: code {}",
             code.0
         )))
+    }
+
+    /// Writes the last word and reads what is on its way: with bytes unread the system would take the last word back.
+    async fn say_goodbye(&self, stream: &mut Stream) -> io::Result<()> {
+        std::future::poll_fn(|cx| self.port.poll_write(cx, stream)).await?;
+        stream.shutdown().await?;
+        tokio::io::copy(&mut stream.take(LINGER_BYTES), &mut tokio::io::sink()).await?;
+        Ok(())
     }
 
     fn take(self: &Rc<Self>, frame: Frame<'_>) -> Result<(), Code> {
@@ -197,8 +210,15 @@ impl Client {
             },
             Some(Event::Reset { stream, code }) => {
                 self.check_begun(stream)?;
-                self.port.link.borrow_mut().cheap(Cheap::Reset, now_ms)?;
-                if let Some(call) = self.port.call(stream) {
+                let call = self.port.call(stream);
+                // Callers who have waited for a while have a reason to give up.
+                let hasty = |begun: u64| begun + HASTY_MS > now_ms;
+                let what = match call.as_ref().is_some_and(|call| hasty(call.begun_ms())) {
+                    true => Cheap::Reset,
+                    false => Cheap::Empty,
+                };
+                self.port.link.borrow_mut().cheap(what, now_ms)?;
+                if let Some(call) = call {
                     call.hung_up(code);
                 }
             }

@@ -6,7 +6,7 @@ use super::hpack::fixed::{AUTHORITY, CONTENT_TYPE, HOST, METHOD, PATH, SCHEME, S
 use super::link::own;
 use crate::classify;
 use crate::head::Head;
-use crate::table::Address;
+use crate::table::{self, Address};
 
 const VARIANT: &str = "x-serinus-variant";
 const PREDICTION_ID: &str = "x-serinus-prediction-id";
@@ -136,19 +136,19 @@ pub(super) fn status(block: &Block) -> Option<u16> {
 }
 
 /// Passes a call's head on to an endpoint.
-pub(super) fn pass_call(
-    block: &Block,
-    to: &Address,
-    target: Option<&str>,
-    encoder: &mut Encoder,
-    out: &mut Vec<u8>,
-) {
+pub(super) fn pass_call(block: &Block, to: &Address, encoder: &mut Encoder, out: &mut Vec<u8>) {
     Encoder::fixed(out, 3);
-    Encoder::fixed(out, 6);
+    Encoder::fixed(
+        out,
+        match to.scheme() {
+            table::Scheme::Https => 7,
+            _ => 6,
+        },
+    );
     let mut authority = None;
     for entry in block.iter() {
         match entry.mark.known {
-            PATH => pass_path(entry, to, target, encoder, out),
+            PATH => pass_path(entry, to, encoder, out),
             AUTHORITY => authority = Some(entry),
             HOST => authority = authority.or(Some(entry)),
             _ => {}
@@ -169,24 +169,11 @@ pub(super) fn pass_call(
     }
 }
 
-fn pass_path(
-    entry: Entry<'_>,
-    to: &Address,
-    target: Option<&str>,
-    encoder: &mut Encoder,
-    out: &mut Vec<u8>,
-) {
-    let path = target.map_or(entry.value, str::as_bytes);
+fn pass_path(entry: Entry<'_>, to: &Address, encoder: &mut Encoder, out: &mut Vec<u8>) {
     if to.prefix().is_empty() {
-        return encoder.field(
-            out,
-            Entry {
-                value: path,
-                ..entry
-            },
-        );
+        return encoder.field(out, entry);
     }
-    let joined = [to.prefix().as_bytes(), path].concat();
+    let joined = [to.prefix().as_bytes(), entry.value].concat();
     let value = joined.as_slice();
     encoder.field(out, Entry { value, ..entry });
 }
@@ -314,7 +301,7 @@ mod tests {
         ]);
         let mut out = Vec::new();
         let to = Address::parse("http://127.0.0.1:1/base").unwrap();
-        pass_call(&block, &to, None, &mut Encoder::default(), &mut out);
+        pass_call(&block, &to, &mut Encoder::default(), &mut out);
         assert_eq!(
             read(&out),
             [

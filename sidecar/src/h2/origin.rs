@@ -6,6 +6,7 @@ use super::link::{Event, Link, Terms};
 use super::port::{Fault, Port};
 use crate::net::Stream;
 use crate::pool::Endpoint;
+use crate::tls::Offer;
 use crate::worker::Deadlines;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -15,8 +16,8 @@ use std::task::{Context, Poll};
 /// Connections to one endpoint and of one worker.
 const MOST_CONNECTIONS: usize = 8;
 
-/// Streams that are opened before the endpoint has said how many it takes.
-const FIRST_STREAMS: usize = 100;
+/// Streams that are opened before the endpoint has said how many it takes: the call that the connection was made for.
+const FIRST_STREAMS: usize = 1;
 
 /// Stream numbers beyond this are left to the past: a new connection begins anew.
 const LAST_STREAM: u32 = 1 << 30;
@@ -148,11 +149,11 @@ impl Drop for Pool {
 }
 
 async fn connect(endpoint: Rc<Endpoint>, clock: Rc<Deadlines>) {
-    let opened = endpoint.open().await;
+    let opened = endpoint.open(Offer::Http2).await;
     let pool = endpoint.relays();
     pool.connecting.set(false);
     match opened {
-        Ok(stream) => {
+        Ok((stream, _)) => {
             let origin = Origin::start(stream, Rc::downgrade(&endpoint), &clock);
             pool.origins.borrow_mut().push(Rc::clone(&origin));
             pool.serve(Some(&origin));

@@ -108,7 +108,7 @@ impl Port {
             }
             link.wrote(n);
         }
-        Poll::Ready(Ok(()))
+        Pin::new(stream).poll_flush(cx)
     }
 
     /// Reads what is there; ready when the other side has hung up or broken the rules.

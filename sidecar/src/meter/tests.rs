@@ -1,23 +1,21 @@
 use super::*;
 use crate::route::split::User;
-use crate::table::{Held, Matcher, ModelSpec, Table};
+use crate::table::{Held, ModelSpec, Table};
 use serinus_common::class::Class;
 use serinus_common::distinct::Distinct;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 fn route(rollout: &str, epoch: u64) -> Arc<Route> {
     let variant = |name: &str| v1::Variant {
         name: name.into(),
         endpoints: vec!["http://127.0.0.1:1".into()],
+        ..Default::default()
     };
     let spec = ModelSpec {
         name: "m".into(),
-        matcher: Matcher::Default,
         stable_name: "v1".into(),
         stable: vec!["http://127.0.0.1:1".into()],
-        endpoints: BTreeMap::new(),
-        split: None,
+        ..ModelSpec::default()
     };
     let held = Held {
         assignment: v1::Assignment {

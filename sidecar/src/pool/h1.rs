@@ -4,6 +4,7 @@ use super::joined::EndpointIo;
 use super::{Endpoint, MAX_IDLE};
 use crate::net::Stream;
 use crate::proxy::body::Outgoing;
+use crate::tls::Offer;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -52,7 +53,22 @@ impl Endpoint {
 
     /// A new connection.
     pub(crate) async fn connect_h1(&self) -> io::Result<Box<Upstream>> {
-        let stream = self.open().await?;
+        let (stream, _) = self.open(Offer::Http1).await?;
+        Self::begin_h1(stream).await
+    }
+
+    /// Puts a new connection among the idle ones.
+    pub(super) async fn keep(&self, stream: Stream) -> io::Result<()> {
+        let upstream = Self::begin_h1(stream).await?;
+        self.idle.borrow_mut().push(Idle {
+            upstream,
+            // It is used at once; the first sweep comes too early for it only if not.
+            since_ms: u64::MAX,
+        });
+        Ok(())
+    }
+
+    async fn begin_h1(stream: Stream) -> io::Result<Box<Upstream>> {
         let (send, connection) = http1::Builder::new()
             .handshake(EndpointIo(TokioIo::new(stream)))
             .await

@@ -1,7 +1,10 @@
 //! HTTP/2 connections: one per endpoint and worker, shared by all its requests.
 
 use super::Endpoint;
+use crate::net::Stream;
 use crate::proxy::body::Outgoing;
+use crate::table::Scheme;
+use crate::tls::Offer;
 use crate::worker::LocalExecutor;
 use hyper::client::conn::http2;
 use hyper_util::rt::TokioIo;
@@ -25,7 +28,17 @@ impl Endpoint {
         if let Some(send) = self.live_h2() {
             return Ok((send, true));
         }
-        let stream = self.open().await?;
+        let (stream, _) = self.open(Offer::Http2).await.inspect_err(|_| {
+            if self.address.scheme() == Scheme::Https {
+                // Perhaps it speaks something else now: the next call asks.
+                self.speaks_h2.set(None);
+            }
+        })?;
+        Ok((self.share(stream).await?, false))
+    }
+
+    /// From now on requests go over this connection.
+    pub(super) async fn share(&self, stream: Stream) -> io::Result<http2::SendRequest<Outgoing>> {
         let (send, connection) = http2::Builder::new(LocalExecutor)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
@@ -34,7 +47,7 @@ impl Endpoint {
             .map_err(io::Error::other)?;
         tokio::task::spawn_local(connection);
         self.shared.replace(Some(send.clone()));
-        Ok((send, false))
+        Ok(send)
     }
 
     fn live_h2(&self) -> Option<http2::SendRequest<Outgoing>> {

@@ -42,54 +42,95 @@ impl Failure {
     }
 }
 
+/// Why an endpoint gave no answer.
+#[derive(Debug)]
+enum Unanswered {
+    /// There is no connection: another endpoint may take the call.
+    Refused(Claim, std::io::Error),
+    Failed(Failure),
+}
+
+impl Unanswered {
+    fn failure(self) -> Failure {
+        match self {
+            Self::Refused(..) => Failure::Connect,
+            Self::Failed(failure) => failure,
+        }
+    }
+}
+
+impl From<Failure> for Unanswered {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+type Attempted = Result<(Response<Incoming>, Carrier), Unanswered>;
+
 impl Call {
+    /// At one endpoint; at another one if the first takes no connection.
     pub(super) async fn attempt(&self, variant: usize) -> Outcome {
         let lane = self.route.lane(variant);
-        match (self.version, self.found.protocol()) {
-            (Version::HTTP_2, Protocol::Grpc) => self.attempt_h2(lane).await,
-            _ => self.attempt_h1(lane).await,
+        let claim = self.claim(lane, None)?;
+        match self.attempt_at(claim).await {
+            Ok(answered) => Ok(answered),
+            Err(Unanswered::Failed(failure)) => Err(failure),
+            Err(Unanswered::Refused(claim, error)) => {
+                let other = self.elsewhere(lane, claim, &error)?;
+                let answered = Box::pin(self.attempt_at(other)).await;
+                answered.map_err(Unanswered::failure)
+            }
         }
     }
 
-    async fn attempt_h1(&self, lane: &Lane) -> Outcome {
-        let claim = self.claim(lane, None)?;
+    async fn attempt_at(&self, claim: Claim) -> Attempted {
+        if self.is_grpc_h2() {
+            return self.attempt_h2(claim).await;
+        }
+        // Only HTTP/1.1 connections can change their protocol.
+        if self.upgrade.is_some() {
+            return self.attempt_h1(claim).await;
+        }
+        match claim.endpoint().speaks_h2().await {
+            Ok(true) => self.attempt_h2(claim).await,
+            Ok(false) => self.attempt_h1(claim).await,
+            Err(error) => Err(Unanswered::Refused(claim, error)),
+        }
+    }
+
+    fn is_grpc_h2(&self) -> bool {
+        self.version == Version::HTTP_2 && self.found.protocol() == Protocol::Grpc
+    }
+
+    async fn attempt_h1(&self, claim: Claim) -> Attempted {
         if let Some(mut upstream) = claim.endpoint().reuse() {
-            let request = self.request(claim.endpoint(), true)?;
+            let request = self.request(claim.endpoint(), false, true)?;
             match upstream.exchange(request).await {
                 Ok(response) => return Ok(carried(response, Some(upstream), claim)),
                 Err(broken) if !self.may_repeat(broken.unsent) => {
-                    return Err(self.broken(&broken.error));
+                    return Err(self.broken(&broken.error).into());
                 }
                 // It died while it was idle, before any of the answer: that is not the model's failure.
                 Err(_) => {}
             }
         }
-        let (mut upstream, claim) = match Box::pin(claim.endpoint().connect_h1()).await {
-            Ok(upstream) => (upstream, claim),
-            Err(error) => {
-                let other = self.elsewhere(lane, claim, &error)?;
-                let upstream = Box::pin(other.endpoint().connect_h1()).await;
-                (upstream.map_err(|_| Failure::Connect)?, other)
-            }
+        let mut upstream = match Box::pin(claim.endpoint().connect_h1()).await {
+            Ok(upstream) => upstream,
+            Err(error) => return Err(Unanswered::Refused(claim, error)),
         };
-        let request = self.request(claim.endpoint(), false)?;
+        let request = self.request(claim.endpoint(), false, false)?;
         match upstream.exchange(request).await {
             Ok(response) => Ok(carried(response, Some(upstream), claim)),
-            Err(broken) => Err(self.broken(&broken.error)),
+            Err(broken) => Err(self.broken(&broken.error).into()),
         }
     }
 
-    async fn attempt_h2(&self, lane: &Lane) -> Outcome {
-        let claim = self.claim(lane, None)?;
-        let ((mut send, reused), claim) = match claim.endpoint().shared_h2().await {
-            Ok(shared) => (shared, claim),
-            Err(error) => {
-                let other = self.elsewhere(lane, claim, &error)?;
-                let shared = Box::pin(other.endpoint().shared_h2()).await;
-                (shared.map_err(|_| Failure::Connect)?, other)
-            }
+    async fn attempt_h2(&self, claim: Claim) -> Attempted {
+        let (mut send, reused) = match claim.endpoint().shared_h2().await {
+            Ok(shared) => shared,
+            Err(error) => return Err(Unanswered::Refused(claim, error)),
         };
-        let request = self.request(claim.endpoint(), reused)?;
+        let request = self.request(claim.endpoint(), true, reused)?;
         let mut error = match send.try_send_request(request).await {
             Ok(response) => return Ok(carried(response, None, claim)),
             Err(error) => error,
@@ -97,14 +138,14 @@ impl Call {
         let unsent = error.take_message().is_some();
         let ended = unsent || send.is_closed();
         if !(reused && ended && self.may_repeat(unsent)) {
-            return Err(self.broken(error.error()));
+            return Err(self.broken(error.error()).into());
         }
         let (mut send, _) = claim
             .endpoint()
             .shared_h2()
             .await
             .map_err(|_| Failure::Connect)?;
-        let request = self.request(claim.endpoint(), false)?;
+        let request = self.request(claim.endpoint(), true, false)?;
         let response = send.send_request(request).await;
         let response = response.map_err(|error| self.broken(&error))?;
         Ok(carried(response, None, claim))
@@ -148,7 +189,12 @@ impl Call {
     }
 
     /// The request for one attempt. `again`: there may be another after it.
-    fn request(&self, endpoint: &Endpoint, again: bool) -> Result<Request<Outgoing>, Failure> {
+    fn request(
+        &self,
+        endpoint: &Endpoint,
+        over_h2: bool,
+        again: bool,
+    ) -> Result<Request<Outgoing>, Failure> {
         let mut saved = self.saved.borrow_mut();
         let head = match self.head.take() {
             Some(head) => {
@@ -161,7 +207,11 @@ impl Call {
         };
         // Only the last attempt leaves no copy.
         let mut head = head.ok_or(Failure::Broken)?;
-        if self.version == Version::HTTP_2 && self.found.protocol() == Protocol::Grpc {
+        let variant = &self.route.route().variants[self.ticket.serving()];
+        if let Some(rewrite) = &variant.rewrite {
+            forward::rename(&mut head, rewrite);
+        }
+        if over_h2 {
             forward::to_h2(&mut head, endpoint);
         } else {
             forward::to_h1(&mut head, endpoint, self.found.host, self.upgrade.as_ref());

@@ -4,6 +4,7 @@
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::{Bytes, Incoming};
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -15,6 +16,7 @@ pub(crate) struct Source<B = Incoming>(RefCell<Inner<B>>);
 
 #[derive(Debug)]
 struct Inner<B> {
+    early: Early,
     body: B,
     ended: bool,
     kept: Kept,
@@ -69,6 +71,40 @@ impl Kept {
     }
 }
 
+/// What was read of the body before its variant was chosen.
+#[derive(Debug, Default)]
+pub(crate) struct Early {
+    frames: VecDeque<Frame<Bytes>>,
+    bytes: u64,
+}
+
+impl Early {
+    pub(crate) fn push(&mut self, frame: Frame<Bytes>) {
+        self.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+        self.frames.push_back(frame);
+    }
+
+    fn pop(&mut self) -> Option<Frame<Bytes>> {
+        let frame = self.frames.pop_front()?;
+        self.bytes -= frame.data_ref().map_or(0, |data| data.len() as u64);
+        Some(frame)
+    }
+
+    /// Data, without trailers.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    /// The data, part by part.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = &Bytes> {
+        self.frames.iter().filter_map(Frame::data_ref)
+    }
+}
+
 /// Why the body did not get through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
@@ -102,8 +138,9 @@ pub(crate) struct Outgoing<B = Incoming> {
 }
 
 impl<B> Source<B> {
-    pub(crate) fn new(body: B, replay_bytes: usize, max: u64) -> Rc<Self> {
+    pub(crate) fn new(body: B, early: Early, replay_bytes: usize, max: u64) -> Rc<Self> {
         Rc::new(Self(RefCell::new(Inner {
+            early,
             body,
             ended: false,
             kept: Kept::default(),
@@ -152,6 +189,9 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, SendError>>> {
+        if let Some(frame) = self.early.pop() {
+            return Poll::Ready(Some(self.pass(frame)));
+        }
         if self.ended {
             return Poll::Ready(None);
         }
@@ -228,7 +268,9 @@ where
             return true;
         };
         let inner = source.0.borrow();
-        self.at >= inner.kept.parts() && (inner.ended || inner.body.is_end_stream())
+        self.at >= inner.kept.parts()
+            && inner.early.is_empty()
+            && (inner.ended || inner.body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -236,7 +278,7 @@ where
             return SizeHint::with_exact(0);
         };
         let inner = source.0.borrow();
-        let again = inner.kept.bytes_from(self.at);
+        let again = inner.kept.bytes_from(self.at) + inner.early.bytes();
         let rest = inner.body.size_hint();
         let mut hint = SizeHint::new();
         hint.set_lower(again + rest.lower());

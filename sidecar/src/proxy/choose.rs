@@ -5,6 +5,7 @@ use crate::head::Head;
 use crate::route::kind::is_about_server;
 use crate::route::split::User;
 use crate::worker::{LocalRoute, Worker};
+use std::borrow::Cow;
 
 /// How a call counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +35,8 @@ pub(crate) struct Chosen {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Choosing<'a, H> {
     pub(crate) head: &'a H,
+    /// The key, where it was in the body.
+    pub(crate) body_key: Option<&'a [u8]>,
     /// There are headers named like ours.
     pub(crate) asks: bool,
     /// Stable can answer it if the canary fails.
@@ -58,7 +61,8 @@ impl<H: Head> Choosing<'_, H> {
             };
         }
         let route = local.route();
-        let key = route.split.key.of(self.head);
+        let key = self.body_key.map(Cow::Borrowed);
+        let key = key.or_else(|| route.split.key.of(self.head));
         let choice = route.split.choose(key.as_deref(), || worker.random());
         Chosen {
             variant: choice.variant,

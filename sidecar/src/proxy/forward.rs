@@ -1,11 +1,25 @@
 //! A request's head as an endpoint needs it.
 
 use crate::pool::Endpoint;
-use crate::table::Address;
+use crate::rewrite::Rewrite;
+use crate::table::{self, Address};
 use http::header::{CONNECTION, COOKIE, HOST, UPGRADE};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Uri, Version};
+
+/// The path that names the model as the variant's server does.
+pub(super) fn rename(head: &mut Parts, rewrite: &Rewrite) {
+    let path = head.uri.path_and_query();
+    let renamed = path.and_then(|path| rewrite.path(head.method.as_str(), path.as_str()));
+    let Some(renamed) = renamed.and_then(|path| PathAndQuery::try_from(path).ok()) else {
+        return;
+    };
+    let mut parts = std::mem::take(&mut head.uri).into_parts();
+    parts.path_and_query = Some(renamed);
+    // Only the path is another one, and it is a path.
+    head.uri = Uri::from_parts(parts).unwrap_or_default();
+}
 
 /// For HTTP/1.1: the path alone, the host in its header, which is there already if it `has_host`.
 pub(super) fn to_h1(
@@ -42,7 +56,10 @@ pub(super) fn to_h2(head: &mut Parts, endpoint: &Endpoint) {
     let authority = authority.or_else(|| Authority::try_from(host?.as_bytes()).ok());
     let authority = authority.or_else(|| Authority::try_from(endpoint.address().authority()).ok());
     let mut parts = http::uri::Parts::default();
-    parts.scheme = Some(Scheme::HTTP);
+    parts.scheme = Some(match endpoint.address().scheme() {
+        table::Scheme::Https => Scheme::HTTPS,
+        _ => Scheme::HTTP,
+    });
     parts.authority = authority;
     parts.path_and_query = Some(path(&head.uri, endpoint.address()));
     head.version = Version::HTTP_2;
@@ -79,7 +96,9 @@ fn join_cookies(headers: &mut HeaderMap) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tls::Tls;
     use http::Request;
+    use std::sync::Arc;
     use std::time::Duration;
 
     fn head(uri: &str, version: Version) -> Parts {
@@ -88,7 +107,8 @@ mod tests {
     }
 
     fn endpoint(url: &str) -> Endpoint {
-        Endpoint::new(Address::parse(url).unwrap(), Duration::from_secs(1))
+        let tls = Arc::new(Tls::plain());
+        Endpoint::new(Address::parse(url).unwrap(), Duration::from_secs(1), tls)
     }
 
     #[test]
@@ -113,6 +133,26 @@ mod tests {
             (bare.uri.to_string().as_str(), &bare.headers[HOST]),
             ("/base/x", &HeaderValue::from_static("127.0.0.1:1"))
         );
+    }
+
+    #[test]
+    fn only_the_path_is_renamed() {
+        let rewrite = Rewrite::new(&crate::rewrite::Spec {
+            version: Some("2".into()),
+            ..Default::default()
+        });
+        for (from, to) in [
+            (
+                "http://ml.local:80/v2/models/m/ready?x",
+                "http://ml.local:80/v2/models/m/versions/2/ready?x",
+            ),
+            ("/v2/models/m", "/v2/models/m/versions/2"),
+            ("/other?x", "/other?x"),
+        ] {
+            let mut parts = head(from, Version::HTTP_11);
+            rename(&mut parts, &rewrite);
+            assert_eq!(parts.uri, to);
+        }
     }
 
     #[test]

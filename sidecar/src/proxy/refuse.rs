@@ -15,6 +15,7 @@ pub(crate) enum Refusal {
     HeadTooLarge,
     BodyTooLarge,
     BadBody,
+    SlowBody,
     Upgrade,
     Busy,
     NoConnection,
@@ -29,6 +30,7 @@ impl Refusal {
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BadBody => StatusCode::BAD_REQUEST,
+            Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
             Self::Upgrade => StatusCode::NOT_IMPLEMENTED,
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::NoConnection | Self::Broken => StatusCode::BAD_GATEWAY,
@@ -44,7 +46,7 @@ impl Refusal {
             Self::BadBody => "13",
             Self::Upgrade => "12",
             Self::Busy | Self::NoConnection | Self::Broken => "14",
-            Self::Timeout => "4",
+            Self::SlowBody | Self::Timeout => "4",
         }
     }
 
@@ -56,6 +58,9 @@ impl Refusal {
             Self::HeadTooLarge => "serinus: the request's head is larger than limits.head_bytes",
             Self::BodyTooLarge => "serinus: the request's body is larger than limits.body_bytes",
             Self::BadBody => "serinus: the request's body broke off",
+            Self::SlowBody => {
+                "serinus: the beginning of the body, which names the model or the key, took too long"
+            }
             Self::Upgrade => "serinus: only upgrades of HTTP/1.1 connections are passed on",
             Self::Busy => {
                 "serinus: too many requests in flight (limits.in_flight_per_variant); try again"

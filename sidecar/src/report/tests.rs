@@ -4,9 +4,8 @@ use crate::sync::apply::Applier;
 use crate::sync::clock::Clock;
 use crate::sync::store::Store;
 use crate::sync::{self, Peer, Probed};
-use crate::table::{Matcher, ModelSpec};
+use crate::table::ModelSpec;
 use serinus_runtime::shutdown;
-use std::collections::BTreeMap;
 use tokio::task::JoinHandle;
 
 /// The reporting half of a sidecar.
@@ -25,11 +24,9 @@ impl Reporting {
         let shared = Arc::new(crate::shared::Shared::new());
         let spec = ModelSpec {
             name: "m".into(),
-            matcher: Matcher::Default,
             stable_name: "v1".into(),
             stable: vec!["http://127.0.0.1:9001".into()],
-            endpoints: BTreeMap::new(),
-            split: None,
+            ..ModelSpec::default()
         };
         let clock = Clock::from_fn(|| 0);
         let applier =

@@ -1,6 +1,7 @@
 //! Where the key of a request is.
 
-use super::path::percent_decoded;
+use super::path::{percent_decoded, segments};
+use super::pointer::{Pointer, PointerError};
 use crate::head::Head;
 use http::HeaderName;
 use std::borrow::Cow;
@@ -16,22 +17,34 @@ pub(crate) enum KeySource {
     Cookie(String),
     /// In the query.
     Query(String),
+    /// In the JSON document that the body is.
+    Json(Pointer),
+    /// The segment of the path at this position; the first one is 0.
+    Path(usize),
     /// Nowhere: every request is drawn at random.
     None,
 }
 
 /// The text names no place for a key.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error(
-    "{0:?} names no place for a key; write \"header:x-user-id\", \"cookie:NAME\", \"query:NAME\", \"metadata:NAME\" or \"none\""
-)]
-pub(crate) struct KeyError(String);
+pub(crate) enum KeyError {
+    #[error(
+        "{0:?} names no place for a key; write \"header:x-user-id\", \"cookie:NAME\", \"query:NAME\", \"metadata:NAME\", \"json:/POINTER\", \"path:N\" or \"none\""
+    )]
+    Place(String),
+    #[error(transparent)]
+    Pointer(#[from] PointerError),
+    #[error(
+        "\"path:{0}\" is no segment of a path; the first one is \"path:1\", the last one \"path:99\""
+    )]
+    Segment(String),
+}
 
 impl FromStr for KeySource {
     type Err = KeyError;
 
     fn from_str(text: &str) -> Result<Self, KeyError> {
-        let bad = || KeyError(text.to_owned());
+        let bad = || KeyError::Place(text.to_owned());
         if text == "none" {
             return Ok(Self::None);
         }
@@ -46,25 +59,33 @@ impl FromStr for KeySource {
             "header" | "metadata" => Ok(Self::Header(name.parse().map_err(|_| bad())?)),
             "cookie" => Ok(Self::Cookie(name.to_owned())),
             "query" => Ok(Self::Query(name.to_owned())),
+            "json" => Ok(Self::Json(name.parse()?)),
+            "path" => match name.parse::<usize>() {
+                Ok(at @ 1..=99) => Ok(Self::Path(at - 1)),
+                _ => Err(KeyError::Segment(name.to_owned())),
+            },
             _ => Err(bad()),
         }
     }
 }
 
 impl KeySource {
-    /// The key of a request; `None` where it is missing or empty.
+    /// The key of a request whose head is known; `None` where it is missing or empty.
     pub(crate) fn of<'a>(&'a self, head: &'a impl Head) -> Option<Cow<'a, [u8]>> {
         let key = match self {
             Self::Header(name) => Cow::Borrowed(head.value(name.as_str())?),
             Self::Cookie(name) => Cow::Borrowed(cookie(head, name)?),
             Self::Query(name) => in_query(head.query()?, name)?,
-            Self::None => return None,
+            Self::Path(at) => bytes(percent_decoded(segments(head.path()).nth(*at)?)?),
+            // The body is not known here.
+            Self::Json(_) | Self::None => return None,
         };
         (!key.is_empty()).then_some(key)
     }
 }
 
-fn cookie<'a>(head: &'a impl Head, name: &str) -> Option<&'a [u8]> {
+/// The value of a cookie.
+pub(crate) fn cookie<'a>(head: &'a impl Head, name: &str) -> Option<&'a [u8]> {
     head.values("cookie")
         .flat_map(|value| value.split(|&byte| byte == b';'))
         .find_map(|pair| {
@@ -148,13 +169,31 @@ mod tests {
     }
 
     #[test]
+    fn a_segment_of_the_path_is_decoded() {
+        let head = http::Request::get("/t/ana%2F1/x?y=/z").body(()).unwrap();
+        let head = head.into_parts().0;
+        let key = |text: &str| {
+            let source: KeySource = text.parse().unwrap();
+            source.of(&head).map(|key| key.into_owned())
+        };
+        assert_eq!(key("path:1").as_deref(), Some(&b"t"[..]));
+        assert_eq!(key("path:2").as_deref(), Some(&b"ana/1"[..]));
+        assert_eq!(key("path:3").as_deref(), Some(&b"x"[..]));
+        assert_eq!(key("path:4"), None);
+    }
+
+    #[test]
     fn other_places_are_refused() {
         for bad in [
             "x-user-id",
             "header:",
             "body:/a",
             "header:a b",
-            "json:/user",
+            "json:user",
+            "json:",
+            "path:0",
+            "path:x",
+            "path:100",
         ] {
             assert!(bad.parse::<KeySource>().is_err(), "{bad}");
         }

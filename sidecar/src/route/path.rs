@@ -1,12 +1,10 @@
-//! The model's name in a path of the Open Inference Protocol.
+//! Paths and their segments.
 
 use std::borrow::Cow;
 
-/// Name in `/v2/models/NAME` or `/v2/models/NAME/...`, percent-decoded.
-pub(crate) fn model_name(path: &str) -> Option<Cow<'_, str>> {
-    let rest = path.strip_prefix("/v2/models/")?;
-    let name = rest.split('/').next().filter(|name| !name.is_empty())?;
-    percent_decoded(name)
+/// What stands between the slashes, as it came.
+pub(crate) fn segments(path: &str) -> impl Iterator<Item = &str> {
+    path.strip_prefix('/').unwrap_or(path).split('/')
 }
 
 /// `None` if the bytes are no UTF-8; a `%` that is no escape stands for itself.
@@ -45,23 +43,11 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn names_are_found() {
-        assert_eq!(model_name("/v2/models/m/infer").as_deref(), Some("m"));
-        assert_eq!(model_name("/v2/models/m").as_deref(), Some("m"));
-        assert_eq!(
-            model_name("/v2/models/meta%2Fllama-3.1%3A8b/versions/2/infer").as_deref(),
-            Some("meta/llama-3.1:8b")
-        );
-        for none in [
-            "/v2/models/",
-            "/v2/models",
-            "/v1/models/m",
-            "/",
-            "",
-            "/v2/models/%ff",
-        ] {
-            assert_eq!(model_name(none), None, "{none}");
-        }
+    fn segments_stand_between_slashes() {
+        let of = |path| segments(path).collect::<Vec<_>>();
+        assert_eq!(of("/a/b%2F/c"), ["a", "b%2F", "c"]);
+        assert_eq!(of("/a//"), ["a", "", ""]);
+        assert_eq!(of("/"), [""]);
     }
 
     proptest! {

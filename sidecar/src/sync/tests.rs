@@ -5,12 +5,11 @@ use super::follow::Standing;
 use super::store::Store;
 use super::*;
 use crate::fake::{Fake, eventually, until};
-use crate::table::{Matcher, ModelSpec};
+use crate::table::ModelSpec;
 use serinus_proto::v1::ack_result::Outcome;
 use serinus_proto::v1::control_message::Message as FromControl;
 use serinus_proto::v1::sidecar_message::Message as ToControl;
 use serinus_runtime::shutdown;
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::task::JoinHandle;
@@ -96,11 +95,9 @@ impl Sidecar {
 fn spec() -> ModelSpec {
     ModelSpec {
         name: "m".into(),
-        matcher: Matcher::Default,
         stable_name: "v1".into(),
         stable: vec!["http://127.0.0.1:9001".into()],
-        endpoints: BTreeMap::new(),
-        split: None,
+        ..ModelSpec::default()
     }
 }
 

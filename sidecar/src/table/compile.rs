@@ -1,8 +1,11 @@
 //! From the sidecar's own file and the assignments it holds to a table; every mistake is reported.
 
+mod rewrites;
+
 use super::matching::Index;
 use super::{Address, Held, Ids, ModelSpec, Policy, Route, StaticSplit, Table, Variant};
 use crate::breaker::Thresholds;
+use crate::route::key::KeySource;
 use crate::route::split::{HashRule, Split};
 use http::HeaderValue;
 use serinus_common::allocation::{Allocation, Lookup, Owned, Range};
@@ -42,7 +45,9 @@ impl Table {
             return Err(errors);
         }
         let index = Index::new(routes.iter().map(|r| (r.model.as_str(), &r.matcher)));
+        let keyed = |route: &Arc<Route>| matches!(route.split.key, KeySource::Json(_));
         Ok(Self {
+            looks_into_bodies: index.looks_into_bodies() || routes.iter().any(keyed),
             routes,
             index,
             ids: ids.unwrap_or_default(),
@@ -75,6 +80,7 @@ fn route(spec: &ModelSpec, held: Option<&Held>, errors: &mut Vec<String>) -> Opt
     let split = split(assignment, &in_force, errors);
     let policy = policy(assignment.failure.as_ref(), frozen, errors);
     Some(Route {
+        rewrites_bodies: rewrites::touch_bodies(&variants),
         model: spec.name.clone(),
         rollout: assignment.rollout.clone(),
         epoch: assignment.epoch,
@@ -138,7 +144,7 @@ fn static_targets<'a>(
 fn named(name: &str) -> v1::Variant {
     v1::Variant {
         name: name.to_owned(),
-        endpoints: Vec::new(),
+        ..Default::default()
     }
 }
 
@@ -253,6 +259,7 @@ fn variants(
             name: variant.name.clone(),
             share_ppm,
             endpoints: endpoints(spec, variant, at, errors),
+            rewrite: rewrites::of(spec, variant, errors),
             header,
             allowed: at == 0 || !latched,
             breaker: None,

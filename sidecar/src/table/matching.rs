@@ -1,7 +1,9 @@
-//! From host and path to a model.
+//! From host, path and name to a model.
 
 use super::Matcher;
-use crate::route::path::model_name;
+use crate::head::Head;
+use crate::route::kind::is_about_server;
+use crate::route::named::{self, Place};
 use std::collections::HashMap;
 
 /// Finds the model of a request.
@@ -12,8 +14,27 @@ pub(super) struct Index {
     /// Longest prefix first.
     paths: Vec<(String, usize)>,
     hosts: HashMap<String, usize>,
-    names: HashMap<String, usize>,
+    names: HashMap<String, Claim>,
     rest: Option<usize>,
+    /// The first model that is known by its name: it has the questions about a server that name no model.
+    questions: Option<usize>,
+}
+
+/// A model that is known by its name.
+#[derive(Clone, Copy, Debug)]
+struct Claim {
+    at: usize,
+    /// Only where the Open Inference Protocol has it.
+    oip_only: bool,
+}
+
+/// What a request's head says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    Model(usize),
+    /// The name is in the body.
+    InBody(Place),
+    Nothing,
 }
 
 impl Index {
@@ -29,7 +50,10 @@ impl Index {
                 }
                 Matcher::Any => index.rest = index.rest.or(Some(at)),
                 Matcher::Default | Matcher::Oip => {
-                    index.names.entry((*name).to_owned()).or_insert(at);
+                    let oip_only = **matcher == Matcher::Oip;
+                    let claim = Claim { at, oip_only };
+                    index.names.entry((*name).to_owned()).or_insert(claim);
+                    index.questions = index.questions.or(Some(at));
                 }
             }
         }
@@ -42,16 +66,45 @@ impl Index {
         index
     }
 
-    pub(super) fn find<'a>(
-        &self,
-        host: impl FnOnce() -> Option<&'a str>,
-        path: &str,
-    ) -> Option<usize> {
-        self.everything
-            .or_else(|| self.by_path(path))
-            .or_else(|| self.by_host(host()?))
-            .or_else(|| self.by_name(path))
-            .or(self.rest)
+    /// Whether a body can decide.
+    pub(super) fn looks_into_bodies(&self) -> bool {
+        self.everything.is_none() && !self.names.is_empty()
+    }
+
+    #[inline]
+    pub(super) fn find(&self, head: &impl Head) -> Found {
+        match self.everything {
+            Some(at) => Found::Model(at),
+            None => self.find_one(head),
+        }
+    }
+
+    fn find_one(&self, head: &impl Head) -> Found {
+        let path = head.path();
+        let by_rule = self.by_path(path).or_else(|| self.by_host(head.host()?));
+        if let Some(at) = by_rule.or_else(|| self.by_name(head)) {
+            return Found::Model(at);
+        }
+        if !self.names.is_empty()
+            && let Some(place) = named::in_body(head.method(), path)
+        {
+            return Found::InBody(place);
+        }
+        let questions = || {
+            self.questions
+                .filter(|_| is_about_server(head.method(), path))
+        };
+        match self.rest.or_else(questions) {
+            Some(at) => Found::Model(at),
+            None => Found::Nothing,
+        }
+    }
+
+    /// The model with the name that a body has.
+    pub(super) fn named(&self, name: Option<&[u8]>, place: Place) -> Option<usize> {
+        let oip = matches!(place, Place::Message(_, true));
+        let name = name.and_then(|name| std::str::from_utf8(name).ok());
+        name.and_then(|name| self.claimed(name, oip)).or(self.rest)
     }
 
     fn by_path(&self, path: &str) -> Option<usize> {
@@ -76,8 +129,17 @@ impl Index {
         self.hosts.get(&name.to_ascii_lowercase()).copied()
     }
 
-    fn by_name(&self, path: &str) -> Option<usize> {
-        self.names.get(&*model_name(path)?).copied()
+    fn by_name(&self, head: &impl Head) -> Option<usize> {
+        if self.names.is_empty() {
+            return None;
+        }
+        let named = named::in_head(head)?;
+        self.claimed(&named.name, named.oip)
+    }
+
+    fn claimed(&self, name: &str, oip: bool) -> Option<usize> {
+        let claim = self.names.get(name)?;
+        (oip || !claim.oip_only).then_some(claim.at)
     }
 }
 
@@ -93,17 +155,36 @@ mod tests {
         Index::new(models.iter().map(|(name, matcher)| (*name, matcher)))
     }
 
+    fn head(method: &str, host: &str, path: &str) -> http::request::Parts {
+        let request = http::Request::builder().method(method).uri(path);
+        let request = request.header("host", host).body(());
+        request.unwrap().into_parts().0
+    }
+
+    fn post(index: &Index, path: &str) -> Option<usize> {
+        found(index, "POST", "x", path)
+    }
+
+    fn found(index: &Index, method: &str, host: &str, path: &str) -> Option<usize> {
+        match index.find(&head(method, host, path)) {
+            Found::Model(at) => Some(at),
+            Found::InBody(_) => panic!("{path} needs a body"),
+            Found::Nothing => None,
+        }
+    }
+
     #[test]
     fn the_only_model_has_everything_unless_it_says_otherwise() {
-        assert_eq!(index(&[("m", "default")]).find(|| None, "/x"), Some(0));
-        assert_eq!(
-            index(&[("m", "any")]).find(|| None, "/v2/models/n/infer"),
-            Some(0)
-        );
+        let only = index(&[("m", "default")]);
+        assert_eq!(post(&only, "/x"), Some(0));
+        assert_eq!(post(&only, "/v1/chat/completions"), Some(0));
+        assert!(!only.looks_into_bodies());
+        assert_eq!(post(&index(&[("m", "any")]), "/v2/models/n/infer"), Some(0));
         let strict = index(&[("m", "oip")]);
-        assert_eq!(strict.find(|| None, "/v2/models/m/infer"), Some(0));
-        assert_eq!(strict.find(|| None, "/v2/models/n/infer"), None);
-        assert_eq!(strict.find(|| None, "/invocations"), None);
+        assert_eq!(post(&strict, "/v2/models/m/infer"), Some(0));
+        assert_eq!(post(&strict, "/v2/models/n/infer"), None);
+        assert_eq!(post(&strict, "/v1/models/m:predict"), None);
+        assert_eq!(post(&strict, "/invocations"), None);
     }
 
     #[test]
@@ -115,17 +196,46 @@ mod tests {
             ("d", "host:d.local"),
             ("e", "any"),
         ]);
+        assert_eq!(post(&index, "/v2/models/a/versions/3/infer"), Some(0));
+        assert_eq!(post(&index, "/v1/models/a/versions/3:predict"), Some(0));
+        assert_eq!(post(&index, "/b"), Some(1));
+        assert_eq!(post(&index, "/b/c/predict"), Some(2));
+        assert_eq!(post(&index, "/bc"), Some(4));
         assert_eq!(
-            index.find(|| None, "/v2/models/a/versions/3/infer"),
-            Some(0)
-        );
-        assert_eq!(index.find(|| None, "/b"), Some(1));
-        assert_eq!(index.find(|| None, "/b/c/predict"), Some(2));
-        assert_eq!(index.find(|| None, "/bc"), Some(4));
-        assert_eq!(
-            index.find(|| Some("D.local:80"), "/v2/models/a/infer"),
+            found(&index, "POST", "D.local:80", "/v2/models/a/infer"),
             Some(3)
         );
-        assert_eq!(index.find(|| Some("x"), "/"), Some(4));
+        assert_eq!(post(&index, "/"), Some(4));
+    }
+
+    #[test]
+    fn names_in_bodies_are_asked_for_where_nothing_else_decides() {
+        let two = index(&[("a", "default"), ("b", "oip"), ("c", "path:/c")]);
+        assert!(two.looks_into_bodies());
+        let chat = head("POST", "x", "/v1/chat/completions");
+        assert_eq!(two.find(&chat), Found::InBody(Place::Json));
+        assert_eq!(post(&two, "/c/v1/chat/completions"), Some(2));
+        assert_eq!(post(&two, "/deployments/a/chat/completions"), Some(0));
+        assert_eq!(two.named(Some(b"a"), Place::Json), Some(0));
+        assert_eq!(two.named(Some(b"b"), Place::Json), None);
+        let infer = Place::Message(&[1], true);
+        assert_eq!(two.named(Some(b"b"), infer), Some(1));
+        assert_eq!(two.named(Some(b"\xff"), infer), None);
+        assert_eq!(two.named(None, infer), None);
+        let rest = index(&[("a", "default"), ("e", "any")]);
+        assert_eq!(rest.named(Some(b"z"), Place::Json), Some(1));
+        assert_eq!(rest.named(None, Place::Json), Some(1));
+    }
+
+    #[test]
+    fn questions_without_a_name_go_to_the_first_model() {
+        let two = index(&[("p", "path:/p"), ("a", "default"), ("b", "default")]);
+        for path in ["/v2/health/ready", "/v1/models", "/ping"] {
+            assert_eq!(found(&two, "GET", "x", path), Some(1), "{path}");
+        }
+        assert_eq!(found(&two, "GET", "x", "/v2/models/b/ready"), Some(2));
+        assert_eq!(post(&two, "/v2/repository/index"), Some(1));
+        assert_eq!(post(&two, "/v2/repository/models/b/load"), Some(2));
+        assert_eq!(post(&two, "/invocations"), None);
     }
 }

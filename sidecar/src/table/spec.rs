@@ -1,5 +1,6 @@
 //! What a table is compiled from.
 
+use crate::rewrite;
 use serinus_common::prediction_id::IdKey;
 use serinus_proto::v1;
 use std::collections::BTreeMap;
@@ -7,7 +8,7 @@ use std::str::FromStr;
 use thiserror::Error;
 
 /// A model as the sidecar's own file names it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ModelSpec {
     /// The model's name.
     pub name: String,
@@ -19,6 +20,8 @@ pub struct ModelSpec {
     pub stable: Vec<String>,
     /// Endpoints of variants, before those that the plan names.
     pub endpoints: BTreeMap<String, Vec<String>>,
+    /// What the calls of variants are changed to, before what the plan says.
+    pub rewrites: BTreeMap<String, rewrite::Spec>,
     /// A fixed split for a sidecar without a control plane.
     pub split: Option<StaticSplit>,
 }
@@ -37,10 +40,10 @@ pub struct StaticSplit {
 /// How the requests of a model are recognised.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Matcher {
-    /// By the name in the path of the Open Inference Protocol; the only model also has everything else.
+    /// By the model's name, wherever a protocol has it; the only model also has everything else.
     #[default]
     Default,
-    /// By the name in the path of the Open Inference Protocol and by nothing else.
+    /// By the name where the Open Inference Protocol has it and by nothing else.
     Oip,
     /// By the first segments of the path.
     PathPrefix(String),

@@ -27,6 +27,9 @@ pub(super) enum Phase {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Order {
     Serve,
+    /// Answer what comes, say that the connection ends with the answer, and end then. An idle connection stays open:
+    /// a request may be on its way.
+    Retire,
     /// End after the requests in flight.
     Finish,
     /// End now.
@@ -167,6 +170,12 @@ impl State {
         Busy(Rc::clone(self))
     }
 
+    /// Whether the answers should say that the connection ends.
+    #[inline]
+    pub(super) fn is_retiring(&self) -> bool {
+        self.order.get() >= Order::Retire
+    }
+
     pub(super) fn take_tunnel(&self) -> Option<Tunnel> {
         self.tunnel.borrow_mut().take()
     }
@@ -186,6 +195,23 @@ impl Busy {
     /// After the answer's head the connection carries another protocol.
     pub(crate) fn tunnel(&self, tunnel: Tunnel) {
         self.0.tunnel.replace(Some(tunnel));
+    }
+
+    /// To be asked when the answer is there.
+    #[inline]
+    pub(crate) fn retiring(&self) -> Retiring {
+        Retiring(Rc::clone(&self.0))
+    }
+}
+
+/// Whether an answer should say that its connection ends: `connection: close` in HTTP/1.1.
+#[derive(Debug)]
+pub(crate) struct Retiring(Rc<State>);
+
+impl Retiring {
+    #[inline]
+    pub(crate) fn is_retiring(&self) -> bool {
+        self.0.is_retiring()
     }
 }
 
@@ -234,6 +260,20 @@ mod tests {
         assert_eq!(connections.count(), 0);
         connections.sweep(0, PATIENCE);
         assert!(connections.all.borrow().is_empty());
+    }
+
+    #[test]
+    fn who_retires_answers_still_and_orders_only_grow_stricter() {
+        let clock = Rc::new(Deadlines::new(Instant::now()));
+        let connections = Connections::default();
+        let state = connections.add(&clock);
+        assert!(!state.is_retiring());
+        connections.order_all(Order::Retire);
+        assert!(state.begin().retiring().is_retiring());
+        assert_eq!(state.ordered(Waker::noop()), Order::Retire);
+        connections.order_all(Order::Finish);
+        connections.order_all(Order::Retire);
+        assert_eq!(state.ordered(Waker::noop()), Order::Finish);
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 use super::connection::{Order, State};
 use super::io::ClientIo;
-use super::{LocalExecutor, Sealed, Worker, seal};
+use super::{DrainPatience, LocalExecutor, Sealed, Worker, seal};
 use crate::h2;
+use crate::listen::{Arrived, Listeners, Socket};
 use crate::net::Stream;
 use crate::proxy;
 use crate::shared::Count;
@@ -11,17 +12,12 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serinus_runtime::shutdown::Drain;
-use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::UnboundedSender;
-
-const BACKLOG: i32 = 1024;
 
 /// After an accept that failed, for example for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -41,50 +37,35 @@ const TURNED_AWAY: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n\
     content-length: 56\r\n\r\nserinus: too many open connections (limits.connections)\n";
 
-/// One listening socket per worker, all on one port.
-pub(super) fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<std::net::TcpListener>> {
-    let mut address = address;
-    let mut sockets = Vec::with_capacity(workers);
-    for _ in 0..workers {
-        let socket = Socket::new(
-            Domain::for_address(address),
-            Type::STREAM,
-            Some(Protocol::TCP),
-        )?;
-        socket.set_reuse_address(true)?;
-        if workers > 1 {
-            socket.set_reuse_port(true)?;
-        }
-        socket.set_nonblocking(true)?;
-        socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
-        let listener = std::net::TcpListener::from(socket);
-        // Port 0 is settled by the first one.
-        address = listener.local_addr()?;
-        sockets.push(listener);
-    }
-    Ok(sockets)
-}
-
 /// The life of a worker: serve, drain, seal.
 pub(super) async fn run(
     worker: Rc<Worker>,
-    socket: std::net::TcpListener,
+    sockets: Vec<Socket>,
     sealed: UnboundedSender<Sealed>,
     mut drain: Drain,
-    grace: Duration,
+    patience: DrainPatience,
 ) {
     let ticking = tokio::task::spawn_local(Rc::clone(&worker.deadlines).run());
     let sealing = tokio::task::spawn_local(seal::run(Rc::clone(&worker), sealed.clone()));
-    match TcpListener::from_std(socket) {
-        Ok(listener) => tokio::select! {
-            () = accept(&worker, listener) => {}
-            () = drain.wait() => {}
-        },
+    match Listeners::new(sockets) {
+        Ok(listeners) => {
+            let servers = Rc::new(Servers::new(&worker));
+            tokio::select! {
+                () = accept(&worker, &servers, &listeners) => {}
+                () = drain.wait() => {}
+            }
+            for arrived in listeners.close() {
+                take(&worker, &servers, arrived);
+            }
+        }
         Err(error) => tracing::error!(%error, "cannot listen"),
     }
+    retire(&worker, patience.linger).await;
     worker.connections.order_all(Order::Finish);
-    if tokio::time::timeout(grace, emptied(&worker)).await.is_err() {
+    if tokio::time::timeout(patience.finish, emptied(&worker))
+        .await
+        .is_err()
+    {
         tracing::warn!(
             connections = worker.connections.count(),
             "the grace period is over"
@@ -98,6 +79,12 @@ pub(super) async fn run(
     worker.seal(&sealed, true);
 }
 
+/// Connections end with their next answer; those that get none are left after `linger`.
+async fn retire(worker: &Worker, linger: Duration) {
+    worker.connections.order_all(Order::Retire);
+    let _ = tokio::time::timeout(linger, emptied(worker)).await;
+}
+
 /// Ends when no connection is open.
 async fn emptied(worker: &Worker) {
     while worker.connections.count() > 0 {
@@ -105,26 +92,49 @@ async fn emptied(worker: &Worker) {
     }
 }
 
-async fn accept(worker: &Rc<Worker>, listener: TcpListener) {
-    let servers = Rc::new(Servers::new(worker));
+async fn accept(worker: &Rc<Worker>, servers: &Rc<Servers>, listeners: &Listeners) {
     loop {
-        match listener.accept().await {
-            Ok((stream, _)) if worker.connections.count() >= worker.limits.connections => {
-                worker.shared.count(Count::ConnectionRefused);
-                // It is lost on a client that has not read by now.
-                let _ = stream.try_write(TURNED_AWAY);
-            }
-            Ok((stream, _)) => {
-                let state = worker.connections.add(&worker.deadlines);
-                let serve = Rc::clone(&servers).serve(Rc::clone(worker), stream, state);
-                tokio::task::spawn_local(serve);
-            }
+        match listeners.accept().await {
+            Ok(arrived) => take(worker, servers, arrived),
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
     }
+}
+
+fn take(worker: &Rc<Worker>, servers: &Rc<Servers>, arrived: Arrived) {
+    if worker.connections.count() >= worker.limits.connections {
+        worker.shared.count(Count::ConnectionRefused);
+        // It is lost on a client that has not read by now.
+        let _ = arrived.try_write(TURNED_AWAY);
+        return;
+    }
+    let state = worker.connections.add(&worker.deadlines);
+    let serve = Rc::clone(servers).serve(Rc::clone(worker), arrived, state);
+    tokio::task::spawn_local(serve);
+}
+
+/// Shakes hands, and tells the protocols apart; `None` if the client hung up before.
+async fn open(
+    worker: &Worker,
+    arrived: Arrived,
+    state: &Rc<State>,
+) -> io::Result<Option<(ClientIo, bool)>> {
+    let stream = match arrived {
+        Arrived::Unix(stream) => Stream::from(stream),
+        Arrived::Tcp(stream) => {
+            stream.set_nodelay(true)?;
+            match &worker.tls.accept {
+                Some(tls) if tls.is_wanted(&stream).await? => {
+                    Box::pin(tls.accept(stream)).await?.into()
+                }
+                _ => stream.into(),
+            }
+        }
+    };
+    ClientIo::open(stream, Rc::clone(state)).await
 }
 
 struct Servers {
@@ -146,9 +156,9 @@ impl Servers {
         Self { h1, h2 }
     }
 
-    async fn serve(self: Rc<Self>, worker: Rc<Worker>, stream: TcpStream, state: Rc<State>) {
+    async fn serve(self: Rc<Self>, worker: Rc<Worker>, arrived: Arrived, state: Rc<State>) {
         worker.shared.connections(1);
-        let served = self.serve_stream(&worker, stream, &state).await;
+        let served = self.serve_stream(&worker, arrived, &state).await;
         if let Err(error) = served {
             tracing::debug!(%error, "a client's connection has failed");
         }
@@ -158,11 +168,10 @@ impl Servers {
     async fn serve_stream(
         &self,
         worker: &Rc<Worker>,
-        stream: TcpStream,
+        arrived: Arrived,
         state: &Rc<State>,
     ) -> io::Result<()> {
-        stream.set_nodelay(true)?;
-        let opening = pin!(ClientIo::open(stream.into(), Rc::clone(state)));
+        let opening = pin!(open(worker, arrived, state));
         let Some(opened) = unless(Order::Finish, state, opening).await else {
             return Ok(());
         };
@@ -184,7 +193,8 @@ impl Servers {
             return h2::serve(worker, state, io.into_inner(), open_inner).await;
         }
         let mut connection = self.h1.serve_connection(io, service);
-        drive(state, Pin::new(&mut connection), |c| c.graceful_shutdown()).await?;
+        let driven = Pin::new(&mut connection);
+        drive(state, Order::Finish, driven, |c| c.graceful_shutdown()).await?;
         if let Some(tunnel) = state.take_tunnel() {
             let parts = connection.into_parts();
             let run = pin!(tunnel.run(parts.io.into_inner(), parts.read_buf));
@@ -194,9 +204,11 @@ impl Servers {
     }
 }
 
-/// Polls a connection to its end, or until it is told to abort.
+/// Polls a connection to its end, or until it is told to abort. HTTP/2 takes requests that are on their way even after
+/// it was told to finish.
 async fn drive<C>(
     state: &State,
+    last: Order,
     mut connection: Pin<&mut C>,
     finish: impl Fn(Pin<&mut C>),
 ) -> io::Result<()>
@@ -209,7 +221,7 @@ where
         if order == Order::Abort {
             return Poll::Ready(Ok(()));
         }
-        if order == Order::Finish && !std::mem::replace(&mut finishing, true) {
+        if order >= last && !std::mem::replace(&mut finishing, true) {
             finish(connection.as_mut());
         }
         connection.as_mut().poll(cx).map_err(io::Error::other)

@@ -6,7 +6,9 @@ use crate::limits::Limits;
 use crate::meter::{Epoch, Meters};
 use crate::pool::Endpoint;
 use crate::proxy::budget::Budget;
+use crate::route::named::Place;
 use crate::table::{Address, Policy, Route, Table};
+use crate::tls::Tls;
 use serinus_common::prediction_id::IdKey;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -51,6 +53,7 @@ impl Registry {
         table: Arc<Table>,
         meters: &Meters,
         limits: &Limits,
+        tls: &Arc<Tls>,
         now_ms: u64,
     ) -> LocalTable {
         let mut routes = Vec::with_capacity(table.routes().len());
@@ -59,7 +62,7 @@ impl Registry {
                 endpoints: variant
                     .endpoints
                     .iter()
-                    .map(|address| self.endpoint(address, limits))
+                    .map(|address| self.endpoint(address, limits, tls))
                     .collect(),
                 in_flight: self.in_flight(&route.model, &variant.name),
             });
@@ -81,9 +84,12 @@ impl Registry {
         }
     }
 
-    fn endpoint(&mut self, address: &Address, limits: &Limits) -> Rc<Endpoint> {
+    fn endpoint(&mut self, address: &Address, limits: &Limits, tls: &Arc<Tls>) -> Rc<Endpoint> {
         let endpoint = self.endpoints.entry(address.clone());
-        let new = || Rc::new(Endpoint::new(address.clone(), limits.connect_timeout));
+        let new = || {
+            let tls = Arc::clone(tls);
+            Rc::new(Endpoint::new(address.clone(), limits.connect_timeout, tls))
+        };
         Rc::clone(endpoint.or_insert_with(new))
     }
 
@@ -112,8 +118,26 @@ impl Registry {
 impl LocalTable {
     #[inline]
     pub(super) fn route(&self, head: &impl Head) -> Option<Rc<LocalRoute>> {
-        let at = self.table.as_ref()?.find(|| head.host(), head.path())?;
-        self.routes.get(at).map(Rc::clone)
+        self.at(self.table.as_ref()?.find(head)?)
+    }
+
+    /// Whether the beginning of a request's body must be known before its variant can be chosen.
+    #[inline]
+    pub(super) fn wants_body(&self, head: &impl Head) -> bool {
+        let table = self.table.as_ref();
+        table.is_some_and(|table| table.wants_body(head))
+    }
+
+    pub(super) fn place_of_name(&self, head: &impl Head) -> Option<Place> {
+        self.table.as_ref()?.place_of_name(head)
+    }
+
+    pub(super) fn route_named(&self, name: Option<&[u8]>, place: Place) -> Option<Rc<LocalRoute>> {
+        self.at(self.table.as_ref()?.find_named(name, place)?)
+    }
+
+    fn at(&self, position: usize) -> Option<Rc<LocalRoute>> {
+        self.routes.get(position).map(Rc::clone)
     }
 }
 

@@ -41,6 +41,7 @@ async fn requests_in_flight_are_answered_and_counted() {
     go.notify_one();
     let got = call.await.unwrap();
     assert_eq!((got.status, got.text.as_str()), (StatusCode::OK, "done"));
+    assert_eq!(got.headers["connection"], "close");
     let counted = sidecar.finish().await;
     drop(idle);
     assert_eq!(counted.in_cells("v1", |cell| cell.ok), 1);
@@ -51,7 +52,7 @@ async fn requests_in_flight_are_answered_and_counted() {
 async fn a_drain_ends_after_its_grace_period() {
     let upstream = Upstream::h1(|_| std::future::pending::<Response<AnswerBody>>()).await;
     let mut setup = Setup::new(&upstream.url, &upstream.url, 0.0);
-    setup.grace = Duration::from_millis(50);
+    setup.drain.finish = Duration::from_millis(50);
     let sidecar = setup.start();
     let addr = sidecar.addr;
     let call = tokio::spawn(async move {
@@ -74,4 +75,28 @@ async fn kept_connections_end_after_the_answer() {
     // Returns only because the idle connection was closed.
     let counted = sidecar.finish().await;
     assert_eq!(counted.of("v1").class(Class::Ok), 1);
+}
+
+#[tokio::test]
+async fn a_request_that_was_on_its_way_is_answered_with_a_goodbye() {
+    let v1 = Model::new("v1");
+    let stable = v1.serve().await;
+    let mut setup = Setup::new(&stable.url, &stable.url, 0.0);
+    setup.drain.linger = Duration::from_secs(3600);
+    let sidecar = setup.start();
+    let mut kept = Client::connect(sidecar.addr).await;
+    assert!(!kept.infer("ana").await.headers.contains_key("connection"));
+    // Neither accepted perhaps, nor has it said anything.
+    let mut fresh = Client::connect(sidecar.addr).await;
+    sidecar.start_draining();
+    let mut asked = 1;
+    while kept.infer("ana").await.headers.get("connection").is_none() {
+        asked += 1;
+    }
+    let got = fresh.infer("ana").await;
+    assert_eq!(got.status, StatusCode::OK);
+    assert_eq!(got.headers["connection"], "close");
+    // Ends long before the linger: everybody has been told.
+    let counted = sidecar.finish().await;
+    assert_eq!(counted.of("v1").class(Class::Ok), asked + 2);
 }

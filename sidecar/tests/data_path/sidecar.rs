@@ -6,10 +6,12 @@ use serinus_common::prediction_id::IdKey;
 use serinus_proto::v1;
 use serinus_runtime::shutdown::{self, Trigger};
 use serinus_sidecar::limits::Limits;
+use serinus_sidecar::listen::{self, Listen};
 use serinus_sidecar::meter::Tally;
 use serinus_sidecar::shared::Shared;
-use serinus_sidecar::table::{Held, Ids, Matcher, ModelSpec, Table};
-use serinus_sidecar::worker::{self, LocalEvent, Sealed, Settings, Workers};
+use serinus_sidecar::table::{Held, Ids, ModelSpec, Table};
+use serinus_sidecar::tls::Tls;
+use serinus_sidecar::worker::{self, DrainPatience, LocalEvent, Sealed, Settings, Workers};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,7 +29,9 @@ pub struct Setup {
     pub assignment: v1::Assignment,
     pub limits: Limits,
     pub workers: usize,
-    pub grace: Duration,
+    pub drain: DrainPatience,
+    pub listen: Vec<Listen>,
+    pub tls: Tls,
 }
 
 impl Setup {
@@ -36,6 +40,7 @@ impl Setup {
         let variant = |name: &str, url: &str| v1::Variant {
             name: name.into(),
             endpoints: vec![url.into()],
+            ..Default::default()
         };
         let assignment = v1::Assignment {
             model: "m".into(),
@@ -58,7 +63,12 @@ impl Setup {
             assignment,
             limits: Limits::default(),
             workers: 1,
-            grace: Duration::from_secs(10),
+            drain: DrainPatience {
+                linger: Duration::from_millis(50),
+                finish: Duration::from_secs(10),
+            },
+            listen: vec!["127.0.0.1:0".parse().unwrap()],
+            tls: Tls::plain(),
         }
     }
 
@@ -79,15 +89,31 @@ impl Setup {
         let (events_out, events) = unbounded_channel();
         let (trigger, drain) = shutdown::channel();
         let settings = Settings {
-            listen: "127.0.0.1:0".parse().unwrap(),
             workers: self.workers,
             limits: self.limits,
-            grace: self.grace,
+            drain: self.drain,
+            tls: Arc::new(self.tls),
         };
         let shared_with = Arc::clone(&shared);
-        let workers = worker::spawn(&settings, shared_with, sealed_out, events_out, drain).unwrap();
+        let listening = listen::Plan {
+            addresses: self.listen,
+            workers: self.workers,
+            reuse_port: false,
+            socket_mode: 0o600,
+        };
+        let sockets = listen::bind(&listening, Vec::new()).unwrap();
+        let addresses = listen::addresses(&sockets).unwrap();
+        let workers = worker::spawn(
+            &settings,
+            sockets,
+            shared_with,
+            sealed_out,
+            events_out,
+            drain,
+        )
+        .unwrap();
         Sidecar {
-            addr: workers.local_addr,
+            addr: addresses.iter().find_map(Listen::tcp).unwrap(),
             assignment: self.assignment,
             workers,
             shared,
@@ -118,11 +144,9 @@ pub fn shares(share: f64) -> v1::Share {
 fn table(assignment: &v1::Assignment) -> Table {
     let spec = ModelSpec {
         name: "m".into(),
-        matcher: Matcher::Default,
         stable_name: "floor".into(),
         stable: vec!["http://127.0.0.1:1".into()],
-        endpoints: BTreeMap::new(),
-        split: None,
+        ..ModelSpec::default()
     };
     let held = Held {
         assignment: assignment.clone(),

@@ -140,7 +140,7 @@ fn complete(plan: v1::Plan, file: &str) -> Result<v1::Plan, Failure> {
     let other = in_splits.filter(|name| !is_canary(name)).min().cloned();
     let stable = v1::Variant {
         name: other.unwrap_or_else(|| "stable".to_owned()),
-        endpoints: Vec::new(),
+        ..Default::default()
     };
     let known = plan.stable.is_none().then_some(&stable);
     plan::complete(plan.clone(), known).map_err(|violations| {

@@ -31,6 +31,7 @@ mod tests {
             stable: Some(v1::Variant {
                 name: "v1".into(),
                 endpoints: vec!["http://a".into()],
+                ..Default::default()
             }),
             revision: 3,
             active_rollout: String::new(),

@@ -56,7 +56,7 @@ pub(super) fn assumed_stable(plan: &Plan) -> Variant {
     let name = if canary(name) { "the-stable-one" } else { name };
     Variant {
         name: name.to_owned(),
-        endpoints: Vec::new(),
+        ..Default::default()
     }
 }
 

@@ -65,6 +65,7 @@ fn named(model: &str, stable: Option<(&str, &str)>, canary: (&str, &str)) -> Pla
     let variant = |(name, url): (&str, &str)| Variant {
         name: name.to_owned(),
         endpoints: vec![url.to_owned()],
+        ..Default::default()
     };
     Plan {
         model: model.to_owned(),

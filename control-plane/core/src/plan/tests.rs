@@ -44,5 +44,6 @@ fn variant(name: &str) -> Variant {
     Variant {
         name: name.into(),
         endpoints: vec!["http://h:1".into()],
+        ..Default::default()
     }
 }

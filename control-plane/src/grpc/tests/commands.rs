@@ -197,6 +197,7 @@ async fn a_promoted_models_stable_can_be_named() {
     let stable = v1::Variant {
         name: "v0".into(),
         endpoints: vec!["http://127.0.0.1:9000".into()],
+        ..Default::default()
     };
     let request = v1::SetStableRequest {
         request_id: "set".into(),

@@ -239,7 +239,8 @@ impl Call {
     pub(super) fn fail_or_break(self: &Rc<Self>, flow: &mut Flow) {
         match flow.stage {
             Stage::Asked(..) => self.fail(flow, Failure::Broken),
-            _ => self.broke_off(flow, Code::PROTOCOL),
+            Stage::Answering(..) => self.broke_off(flow, Code::PROTOCOL),
+            Stage::Waiting | Stage::Parted | Stage::Over => {}
         }
     }
 

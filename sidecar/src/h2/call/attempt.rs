@@ -85,7 +85,7 @@ impl Call {
             Some(booked) => {
                 booked.reused = reused;
                 if let Some(claim) = &booked.claim {
-                    pass_call(head, claim.endpoint().address(), None, encoder, out);
+                    pass_call(head, claim.endpoint().address(), encoder, out);
                 }
             }
             None => pass_all(head, encoder, out),

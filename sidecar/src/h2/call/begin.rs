@@ -16,7 +16,7 @@ use crate::proxy::LONGEST;
 use crate::proxy::choose::Choosing;
 use crate::proxy::refuse::Refusal;
 use crate::proxy::ticket::{Begun, Ticket};
-use crate::worker::Worker;
+use crate::worker::{LocalRoute, Worker};
 use serinus_common::class::Class;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -31,7 +31,7 @@ pub(in crate::h2) fn begin(client: &Rc<Client>, id: u32, block: Block, end: bool
     let Some(head) = RequestHead::read(&block) else {
         return client.reset(id, Code::PROTOCOL);
     };
-    if !head.is_call() {
+    if !head.is_call() || needs_more(&client.worker, &head) {
         return begin_inner(client, id, block, end);
     }
     match book(client, start, &head) {
@@ -43,6 +43,15 @@ pub(in crate::h2) fn begin(client: &Rc<Client>, id: u32, block: Block, end: bool
         }
         Err(refusal) => refuse(client, id, &block, refusal, end),
     }
+}
+
+/// Whether something has to be read from the body, or written into it.
+fn needs_more(worker: &Worker, head: &RequestHead<'_>) -> bool {
+    let rewrites = |route: Rc<LocalRoute>| {
+        let mut variants = route.route().variants.iter();
+        variants.any(|variant| variant.rewrite.is_some())
+    };
+    worker.wants_body(head) || worker.route(head).is_some_and(rewrites)
 }
 
 /// Everything but plain gRPC calls is passed on as it is.
@@ -81,6 +90,7 @@ fn add(
     let call = Rc::new(Call {
         client: Rc::clone(client),
         id,
+        begun_ms: client.worker.deadlines.now_ms(),
         due_ms: Cell::new(u64::MAX),
         state: RefCell::new(flow),
     });
@@ -104,6 +114,7 @@ fn book(
     };
     let choosing = Choosing {
         head,
+        body_key: None,
         asks: head.ours,
         rescuable: idempotent && route.policy().rescue && is_small(head, worker),
         now_ms: begun.unix_ms,

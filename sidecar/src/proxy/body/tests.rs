@@ -40,7 +40,7 @@ fn block_on<F: Future>(future: F) -> F::Output {
 #[test]
 fn an_abandoned_attempt_can_read_no_more() {
     block_on(async {
-        let source = Source::new(parts(&[3, 3]), 100, 100);
+        let source = Source::new(parts(&[3, 3]), Early::default(), 100, 100);
         let mut first = source.outgoing();
         read(&mut first, 1).await.unwrap();
         let mut second = source.outgoing();
@@ -55,7 +55,7 @@ fn an_abandoned_attempt_can_read_no_more() {
 #[test]
 fn a_body_over_its_bound_is_cut() {
     block_on(async {
-        let source = Source::new(parts(&[60, 60]), 10, 100);
+        let source = Source::new(parts(&[60, 60]), Early::default(), 10, 100);
         let mut body = source.outgoing();
         assert!(matches!(read(&mut body, 9).await, Err(SendError::TooLarge)));
         assert_eq!(source.fault(), Some(Fault::TooLarge));
@@ -71,7 +71,7 @@ proptest! {
         limit in 0usize..300,
     ) {
         block_on(async {
-            let source = Source::new(parts(&sizes), limit, 10_000);
+            let source = Source::new(parts(&sizes), Early::default(), limit, 10_000);
             let mut one = source.outgoing();
             let taken = read(&mut one, first).await.unwrap();
             prop_assert!(whole(&sizes).starts_with(&taken));

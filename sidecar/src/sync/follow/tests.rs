@@ -10,6 +10,7 @@ pub(crate) fn assignment(rollout: &str, revision: u64, ppm: u32) -> v1::Assignme
     let variant = |name: &str, port: u16| v1::Variant {
         name: name.into(),
         endpoints: vec![format!("http://127.0.0.1:{port}")],
+        ..Default::default()
     };
     let seconds = |seconds| Some(prost_types::Duration { seconds, nanos: 0 });
     let share = v1::Share {

@@ -1,5 +1,4 @@
 use super::*;
-use crate::table::Matcher;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -8,11 +7,9 @@ const ROLLOUT: &str = "0198c0de-0000-7000-8000-000000000001";
 fn spec() -> ModelSpec {
     ModelSpec {
         name: "m".into(),
-        matcher: Matcher::Default,
         stable_name: "v1".into(),
         stable: vec!["http://127.0.0.1:1".into()],
-        endpoints: BTreeMap::new(),
-        split: None,
+        ..ModelSpec::default()
     }
 }
 

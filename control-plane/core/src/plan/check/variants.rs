@@ -7,6 +7,9 @@ use serinus_proto::v1::{Plan, Variant};
 
 const MOST_ENDPOINTS: usize = 64;
 
+/// What the system has room for.
+const LONGEST_SOCKET: usize = 107;
+
 /// Checks the model's name, the stable variant and the canary.
 pub(super) fn check(plan: &Plan, context: Context, problems: &Problems) {
     name(
@@ -136,11 +139,21 @@ fn check_url(url: &str) -> Result<(), String> {
         .take(80)
         .flat_map(char::escape_default)
         .collect();
-    if url.starts_with("https://") {
-        return Err("not supported in this version: https endpoints; write http://...".to_owned());
+    let wrong = || {
+        format!(
+            "\"{shown}\" is no address; write such as http://127.0.0.1:9002, https://..., h2c://... or unix:/run/model.sock"
+        )
+    };
+    if let Some(path) = url.strip_prefix("unix:") {
+        return if is_socket(path) {
+            Ok(())
+        } else {
+            Err(wrong())
+        };
     }
-    let wrong = || format!("\"{shown}\" is no address; write such as http://127.0.0.1:9002");
-    let rest = url.strip_prefix("http://").ok_or_else(wrong)?;
+    let schemes = ["http://", "https://", "h2c://"];
+    let rest = schemes.iter().find_map(|scheme| url.strip_prefix(scheme));
+    let rest = rest.ok_or_else(wrong)?;
     if url.len() > 2048
         || url
             .chars()
@@ -155,6 +168,15 @@ fn check_url(url: &str) -> Result<(), String> {
         return Err(wrong());
     }
     Ok(())
+}
+
+/// A socket's absolute path, and perhaps `:/prefix`.
+fn is_socket(text: &str) -> bool {
+    let (path, prefix) = text.find(":/").map_or((text, ""), |at| text.split_at(at));
+    let absolute = path.len() > 1 && path.starts_with('/') && !path.starts_with("//");
+    let longest = prefix.len() <= 2048 && path.len() <= LONGEST_SOCKET;
+    let plain = |c: char| c.is_ascii_graphic() && !matches!(c, '?' | '#' | '\\' | '"');
+    absolute && longest && text.chars().all(plain)
 }
 
 fn split_port(authority: &str) -> Option<(&str, Option<&str>)> {
@@ -186,6 +208,10 @@ mod tests {
             "http://models.example:80/base/path",
             "http://[::1]:9001",
             "http://[::1]",
+            "https://models.example/base",
+            "h2c://127.0.0.1:8001",
+            "unix:/run/model.sock",
+            "unix:/run/model.sock:/v1",
         ] {
             assert_eq!(check_url(url), Ok(()), "{url}");
         }
@@ -201,6 +227,10 @@ mod tests {
             "http://h?q",
             "http://h h",
             "ftp://h",
+            "unix:run/x",
+            "unix:/",
+            "unix://run/x",
+            "unix:/run/x:/a?b",
             "http://[::1",
             "http://[x]:1",
             "http://h:",
@@ -212,10 +242,5 @@ mod tests {
                 "{url}"
             );
         }
-        assert!(
-            check_url("https://h")
-                .unwrap_err()
-                .starts_with("not supported in this version")
-        );
     }
 }

@@ -154,12 +154,13 @@ fn capabilities_of_later_versions() {
         mistakes(two),
         ["canaries: not supported in this version: more than one canary"]
     );
-    let rewrite = "model: m\nstable: {name: v1}\ncanaries: [{name: v2, rewrite: x, endpoints: [https://h:2]}]";
+    let rewrite =
+        "model: m\nstable: {name: v1}\ncanaries: [{name: v2, rewrite: x, endpoints: [ftp://h:2]}]";
     assert_eq!(
         mistakes(rewrite),
         [
             "canaries[0].rewrite: not supported in this version: rewrite",
-            "canaries[0].endpoints[0]: not supported in this version: https endpoints; write http://...",
+            "canaries[0].endpoints[0]: \"ftp://h:2\" is no address; write such as http://127.0.0.1:9002, https://..., h2c://... or unix:/run/model.sock",
         ]
     );
 }

@@ -22,6 +22,7 @@ fn variant(name: &str) -> v1::Variant {
     v1::Variant {
         name: name.to_owned(),
         endpoints: vec!["http://127.0.0.1:9001".to_owned()],
+        ..Default::default()
     }
 }
 

@@ -1,0 +1,108 @@
+//! TLS from applications.
+
+use super::files::Fields;
+use super::{ALPN_H1, ALPN_H2, Identity, TlsError};
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
+use rustls::crypto::ring;
+use rustls::server::WebPkiClientVerifier;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+const FIELDS: Fields = Fields {
+    cert: "tls.cert",
+    key: "tls.key",
+    ca: "tls.client_ca",
+};
+
+/// The first byte of a TLS connection: a record of the handshake. No HTTP request begins with it.
+const HANDSHAKE: u8 = 0x16;
+
+/// Accepts TLS with one certificate, and asks for one in return where a CA for clients is named.
+#[derive(Debug)]
+pub struct Accept {
+    identity: Identity,
+    client_ca: Option<PathBuf>,
+    plaintext: bool,
+    config: ArcSwap<ServerConfig>,
+}
+
+impl Accept {
+    /// Reads the files. With `client_ca` every application must show a certificate of it; `plaintext`: connections
+    /// without TLS are served on the same port too.
+    ///
+    /// # Errors
+    /// See [`TlsError`].
+    pub fn load(
+        identity: Identity,
+        client_ca: Option<PathBuf>,
+        plaintext: bool,
+    ) -> Result<Self, TlsError> {
+        let config = ArcSwap::from(build(&identity, client_ca.as_ref())?);
+        Ok(Self {
+            identity,
+            client_ca,
+            plaintext,
+            config,
+        })
+    }
+
+    /// For connections from now on.
+    pub(super) fn reload(&self) -> Result<(), TlsError> {
+        self.config
+            .store(build(&self.identity, self.client_ca.as_ref())?);
+        Ok(())
+    }
+
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        let own = [self.identity.cert.clone(), self.identity.key.clone()];
+        own.into_iter().chain(self.client_ca.clone()).collect()
+    }
+
+    /// Whether a new connection speaks TLS; `false` only where plaintext is taken too.
+    pub(crate) async fn is_wanted(&self, stream: &TcpStream) -> io::Result<bool> {
+        if !self.plaintext {
+            return Ok(true);
+        }
+        let mut first = [0];
+        let n = stream.peek(&mut first).await?;
+        Ok(n == 1 && first[0] == HANDSHAKE)
+    }
+
+    /// Shakes hands.
+    pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        TlsAcceptor::from(self.config.load_full())
+            .accept(stream)
+            .await
+    }
+}
+
+fn build(identity: &Identity, client_ca: Option<&PathBuf>) -> Result<Arc<ServerConfig>, TlsError> {
+    let provider = Arc::new(ring::default_provider());
+    let refused = |field, error: &dyn std::fmt::Display| TlsError::Refused {
+        field,
+        why: error.to_string(),
+    };
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| refused(FIELDS.cert, &error))?;
+    let builder = match client_ca {
+        None => builder.with_no_client_auth(),
+        Some(path) => {
+            let roots = Arc::new(FIELDS.roots(path)?);
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider).build();
+            builder.with_client_cert_verifier(verifier.map_err(|error| refused(FIELDS.ca, &error))?)
+        }
+    };
+    let (chain, key) = FIELDS.pair(identity)?;
+    let mut config = builder
+        .with_single_cert(chain, key)
+        .map_err(|error| refused(FIELDS.cert, &error))?;
+    config.alpn_protocols = vec![ALPN_H2.to_vec(), ALPN_H1.to_vec()];
+    config.ticketer = ring::Ticketer::new().map_err(|error| refused(FIELDS.key, &error))?;
+    Ok(Arc::new(config))
+}

@@ -1,0 +1,169 @@
+//! TLS to endpoints. Who they are is always verified, by the host's name in the address.
+
+use super::files::Fields;
+use super::{ALPN_H1, ALPN_H2, Identity, TlsError};
+use arc_swap::ArcSwapOption;
+use rustls::crypto::ring;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+const FIELDS: Fields = Fields {
+    cert: "tls.upstream.cert",
+    key: "tls.upstream.key",
+    ca: "tls.upstream.ca",
+};
+
+/// Which HTTP versions a connection may carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Offer {
+    Http1,
+    Http2,
+    /// The server chooses; HTTP/2 is named first.
+    Both,
+}
+
+/// Connects with TLS: whom it trusts, and what it shows.
+#[derive(Debug)]
+pub struct Dial {
+    ca: Option<PathBuf>,
+    identity: Option<Identity>,
+    /// Made when it is first needed: most sidecars speak plain HTTP to the model beside them, and the system's roots
+    /// take memory.
+    configs: ArcSwapOption<Configs>,
+}
+
+#[derive(Debug)]
+struct Configs {
+    http1: Arc<ClientConfig>,
+    http2: Arc<ClientConfig>,
+    both: Arc<ClientConfig>,
+}
+
+impl Dial {
+    /// Reads the files. Without `ca` the system's roots are trusted; `identity` is shown to endpoints that ask for it.
+    ///
+    /// # Errors
+    /// See [`TlsError`].
+    pub fn load(ca: Option<PathBuf>, identity: Option<Identity>) -> Result<Self, TlsError> {
+        let dial = Self {
+            ca,
+            identity,
+            configs: ArcSwapOption::empty(),
+        };
+        // Mistakes in own files show at the start; the system's roots are not needed before an endpoint is.
+        if !dial.files().is_empty() {
+            dial.build()?;
+        }
+        Ok(dial)
+    }
+
+    /// The system's roots, without a certificate of its own.
+    #[must_use]
+    pub fn system() -> Self {
+        Self {
+            ca: None,
+            identity: None,
+            configs: ArcSwapOption::empty(),
+        }
+    }
+
+    /// For connections from now on.
+    pub(super) fn reload(&self) -> Result<(), TlsError> {
+        if self.configs.load().is_some() {
+            self.build()?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        let identity = self.identity.iter();
+        let identity = identity.flat_map(|own| [own.cert.clone(), own.key.clone()]);
+        self.ca.iter().cloned().chain(identity).collect()
+    }
+
+    /// Shakes hands with `host`; whether HTTP/2 was agreed on.
+    pub(crate) async fn connect(
+        &self,
+        host: &str,
+        stream: TcpStream,
+        offer: Offer,
+    ) -> io::Result<(TlsStream<TcpStream>, bool)> {
+        let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+        let config = self.config(offer)?;
+        let stream = TlsConnector::from(config).connect(name, stream).await?;
+        let agreed = stream.get_ref().1.alpn_protocol() == Some(ALPN_H2);
+        if offer == Offer::Http2 && !agreed {
+            return Err(io::Error::other("the endpoint does not speak HTTP/2"));
+        }
+        Ok((stream, agreed))
+    }
+
+    fn config(&self, offer: Offer) -> Result<Arc<ClientConfig>, TlsError> {
+        let configs = match self.configs.load_full() {
+            Some(configs) => configs,
+            None => self.build()?,
+        };
+        let config = match offer {
+            Offer::Http1 => &configs.http1,
+            Offer::Http2 => &configs.http2,
+            Offer::Both => &configs.both,
+        };
+        Ok(Arc::clone(config))
+    }
+
+    fn build(&self) -> Result<Arc<Configs>, TlsError> {
+        let refused = |field, error: &dyn std::fmt::Display| TlsError::Refused {
+            field,
+            why: error.to_string(),
+        };
+        let roots = match &self.ca {
+            Some(path) => FIELDS.roots(path)?,
+            None => system_roots()?,
+        };
+        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| refused(FIELDS.ca, &error))?
+            .with_root_certificates(roots);
+        let config = match &self.identity {
+            None => builder.with_no_client_auth(),
+            Some(identity) => {
+                let (chain, key) = FIELDS.pair(identity)?;
+                let config = builder.with_client_auth_cert(chain, key);
+                config.map_err(|error| refused(FIELDS.cert, &error))?
+            }
+        };
+        let offering = |protocols: &[&[u8]]| {
+            // Sessions are resumed across them: they share one store.
+            let mut config = config.clone();
+            config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+            Arc::new(config)
+        };
+        let configs = Arc::new(Configs {
+            http1: offering(&[ALPN_H1]),
+            http2: offering(&[ALPN_H2]),
+            both: offering(&[ALPN_H2, ALPN_H1]),
+        });
+        self.configs.store(Some(Arc::clone(&configs)));
+        Ok(configs)
+    }
+}
+
+fn system_roots() -> Result<RootCertStore, TlsError> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    let (added, _) = roots.add_parsable_certificates(found.certs);
+    if added == 0 {
+        return Err(TlsError::Refused {
+            field: FIELDS.ca,
+            why: "this system has no trusted roots; name the file of the CA that signed the endpoint's certificate"
+                .to_owned(),
+        });
+    }
+    Ok(roots)
+}
