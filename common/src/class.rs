@@ -9,7 +9,8 @@ pub enum Class {
     /// Refused as the caller's mistake (4xx). Counts as an error all the same: on like traffic both variants refuse
     /// alike, and a canary that refuses more is a broken canary.
     Client = 1,
-    /// The model failed (5xx; gRPC INTERNAL, UNKNOWN, DATA_LOSS; a stream that was cut).
+    /// The model failed (5xx, 424; gRPC INTERNAL, UNKNOWN, DATA_LOSS, or CANCELLED while the caller waits; an answer
+    /// that was cut, or that says so itself).
     Model = 2,
     /// Too busy (429, 503; gRPC RESOURCE_EXHAUSTED, UNAVAILABLE).
     Overload = 3,
@@ -65,10 +66,11 @@ impl Class {
         }
     }
 
-    /// Of an HTTP status.
+    /// Of an HTTP status. 424 is how text-generation-inference and SageMaker say that the model threw.
     #[must_use]
     pub fn of_http(status: u16) -> Self {
         match status {
+            424 => Self::Model,
             429 | 503 => Self::Overload,
             408 | 504 => Self::Timeout,
             400..=499 => Self::Client,
@@ -77,16 +79,16 @@ impl Class {
         }
     }
 
-    /// Of a gRPC status code.
+    /// Of a gRPC status code that an answer carries. A caller who has hung up gets none: CANCELLED is the server's own
+    /// doing. A code that nobody knows is UNKNOWN.
     #[must_use]
     pub fn of_grpc(code: u32) -> Self {
         match code {
             0 => Self::Ok,
-            1 => Self::Cancelled,
             4 => Self::Timeout,
             8 | 14 => Self::Overload,
-            2 | 13 | 15 => Self::Model,
-            _ => Self::Client,
+            3 | 5..=7 | 9..=12 | 16 => Self::Client,
+            _ => Self::Model,
         }
     }
 }
@@ -104,13 +106,27 @@ mod tests {
 
     #[test]
     fn statuses_are_classed() {
-        assert_eq!(Class::of_http(200), Class::Ok);
-        assert_eq!(Class::of_http(404), Class::Client);
-        assert_eq!(Class::of_http(500), Class::Model);
-        assert_eq!(Class::of_http(503), Class::Overload);
-        assert_eq!(Class::of_http(504), Class::Timeout);
-        assert_eq!(Class::of_grpc(3), Class::Client);
-        assert_eq!(Class::of_grpc(13), Class::Model);
-        assert_eq!(Class::of_grpc(14), Class::Overload);
+        for (class, statuses) in [
+            (Class::Ok, &[200, 204, 304][..]),
+            (Class::Client, &[400, 404, 415, 422, 499]),
+            (Class::Model, &[424, 500, 501, 502, 520, 599]),
+            (Class::Overload, &[429, 503]),
+            (Class::Timeout, &[408, 504]),
+        ] {
+            for &status in statuses {
+                assert_eq!(Class::of_http(status), class, "{status}");
+            }
+        }
+        for (class, codes) in [
+            (Class::Ok, &[0][..]),
+            (Class::Client, &[3, 5, 6, 7, 9, 10, 11, 12, 16]),
+            (Class::Model, &[1, 2, 13, 15, 17, u32::MAX]),
+            (Class::Overload, &[8, 14]),
+            (Class::Timeout, &[4]),
+        ] {
+            for &code in codes {
+                assert_eq!(Class::of_grpc(code), class, "{code}");
+            }
+        }
     }
 }

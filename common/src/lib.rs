@@ -1,5 +1,5 @@
 //! What every part of Serinus shares: buckets and splits, fences, result classes, latency sketches, distinct-key
-//! estimates, prediction ids and the rules of rewrites. Pure: no I/O, no clock, no random source.
+//! estimates, prediction ids, the rules of rewrites and of targeting. Pure: no I/O, no clock, no random source.
 
 pub mod allocation;
 pub mod bucket;
@@ -11,3 +11,4 @@ pub mod ppm;
 pub mod prediction_id;
 pub mod rewrite;
 pub mod sketch;
+pub mod targeting;

@@ -71,6 +71,12 @@ impl PredictionId {
     /// The text form, with a MAC under `key`.
     #[must_use]
     pub fn encode(&self, key: &IdKey) -> String {
+        self.text(key).map(char::from).iter().collect()
+    }
+
+    /// The same as [`encode`](Self::encode), as ASCII.
+    #[must_use]
+    pub fn text(&self, key: &IdKey) -> [u8; TEXT_LEN] {
         let mut bytes = [0u8; LEN];
         bytes[0] = VERSION;
         bytes[1] = key.id;
@@ -83,7 +89,10 @@ impl PredictionId {
         bytes[34..38].copy_from_slice(&self.second.to_be_bytes());
         let mac = mac(&bytes[..BODY], key);
         bytes[BODY..].copy_from_slice(&mac.to_be_bytes());
-        URL_SAFE_NO_PAD.encode(bytes)
+        let mut text = [0; TEXT_LEN];
+        let encoded = URL_SAFE_NO_PAD.encode_slice(bytes, &mut text);
+        debug_assert_eq!(encoded.ok(), Some(TEXT_LEN));
+        text
     }
 
     /// Reads an id without believing it: verify it with the issuer's key.

@@ -1,8 +1,13 @@
 //! A whole sidecar: from its configuration to its last report.
 
+mod activation;
+mod follow;
+mod handover;
+mod notify;
 mod start;
 mod state;
 mod stop;
+mod successor;
 mod watch;
 
 pub use crate::config::Args;
@@ -11,9 +16,13 @@ use crate::config::{self, Sidecar};
 use crate::listen::{self, Listen};
 use anyhow::Context as _;
 use serinus_runtime::{shutdown, telemetry};
+use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::net::UnixStream;
+use tokio::signal::{self, unix::SignalKind};
 
 /// Runs a sidecar until SIGTERM or SIGINT, then drains it. Blocks; the calling thread is the control runtime.
 ///
@@ -39,15 +48,49 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         .build()
         .context("start the control runtime")?;
     runtime.block_on(async {
-        let running = start::start(config).await?;
-        println!("{}", ready_line(&running.inference, running.admin));
-        tokio::select! {
-            signal = shutdown::signal() => signal.context("wait for a signal")?,
-            () = workers_died(&running) => anyhow::bail!("every worker of the data path has ended"),
-        }
+        let signal = shutdown::signal();
+        let mut running = start::start(config).await?;
+        println!(
+            "{}",
+            ready_line(&running.core.inference, running.core.admin)
+        );
+        notify::serving();
+        running.serve(signal).await?;
         running.stop().await;
         Ok(())
     })
+}
+
+impl start::Running {
+    /// Serves until `end`, or until another process has taken over.
+    async fn serve(&mut self, end: impl Future<Output = io::Result<()>>) -> anyhow::Result<()> {
+        let mut end = pin!(end);
+        let hang_up = SignalKind::hangup();
+        let mut hang_ups = signal::unix::signal(hang_up).context("wait for a signal")?;
+        while !self.handed_over {
+            let stream = tokio::select! {
+                ended = &mut end => return ended.context("wait for a signal"),
+                () = workers_died(self) => anyhow::bail!("every worker of the data path has ended"),
+                _ = hang_ups.recv() => {
+                    successor::start(&self.core.config);
+                    continue;
+                }
+                stream = knock(self.door.as_ref()) => stream,
+            };
+            tokio::select! {
+                ended = &mut end => return ended.context("wait for a signal"),
+                _ = self.hand_over(stream) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn knock(door: Option<&handover::Door>) -> UnixStream {
+    match door {
+        Some(door) => door.knock().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// What a parent reads to learn the ports.

@@ -1,5 +1,6 @@
 //! What an answer says about how the call went.
 
+use crate::inspect;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, StatusCode};
 use serinus_common::class::Class;
@@ -43,7 +44,7 @@ pub(crate) fn status(code: &[u8]) -> Class {
 
 /// Whether an answer is a stream of events, whose latency is that of its head.
 pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
-    content_type(headers).is_some_and(|kind| kind.starts_with(b"text/event-stream"))
+    content_type(headers).is_some_and(inspect::is_event_stream)
 }
 
 fn content_type(headers: &HeaderMap) -> Option<&[u8]> {

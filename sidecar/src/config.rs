@@ -7,11 +7,13 @@ mod check;
 mod durations;
 mod load;
 mod spec;
+mod targeting;
 mod tls;
 
 pub use args::Args;
 pub use check::Mistakes;
 pub use load::{LoadError, load};
+pub use targeting::{Rule, Value};
 pub use tls::{TlsFiles, UpstreamTls};
 
 use crate::listen::Listen;
@@ -190,6 +192,13 @@ pub struct Model {
     /// Variant name to what its calls are changed to on the way to its endpoints; wins over the plan's.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub rewrite: BTreeMap<String, rewrite::Spec>,
+    /// What its servers' answers to gRPC `ModelStreamInfer` are: `wrapped` for Triton, whose streams fail within a
+    /// message; `plain` for all others. Default `plain`.
+    #[serde(default)]
+    pub stream: rewrite::StreamForm,
+    /// Variant name to the same, where it differs.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub streams: BTreeMap<String, rewrite::StreamForm>,
     /// Variant name to its fraction of the requests: a fixed split, only without a control plane.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub split: BTreeMap<String, f64>,
@@ -200,6 +209,15 @@ pub struct Model {
     /// Salt of the fixed split. Default: the model's name.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub salt: String,
+    /// Of the fixed split, with `cookie:NAME`: a request without the cookie is given one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sticky: bool,
+    /// Of the fixed split: requests that go to a variant whatever their key, as in a plan.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub targeting: Vec<Rule>,
+    /// What is asked with GET whether the model is ready; 2xx is yes. Absent: what its protocol has for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_path: Option<String>,
 }
 
 impl Model {

@@ -7,6 +7,7 @@ use serinus_proto::v1::control_message::Message as FromControl;
 use serinus_proto::v1::outcomes_server::{Outcomes, OutcomesServer};
 use serinus_proto::v1::sidecar_message::Message as ToControl;
 use serinus_proto::v1::sidecars_server::{Sidecars, SidecarsServer};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -26,7 +27,13 @@ type Out<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 /// What the control plane has on disk: it survives a kill.
 #[derive(Debug, Default)]
 pub(crate) struct Disk {
+    /// Of the incarnation that greeted last.
     pub(crate) committed: u64,
+    greeted: u64,
+    /// Of those before it.
+    older: BTreeMap<u64, u64>,
+    /// Requests that were ok, by incarnation.
+    pub(crate) ok_of: BTreeMap<u64, u64>,
     pub(crate) cells: Vec<v1::Cell>,
     pub(crate) outcomes: Vec<v1::Outcome>,
     pub(crate) seqs: Vec<u64>,
@@ -34,6 +41,24 @@ pub(crate) struct Disk {
     pub(crate) forgetful: bool,
     /// Every call is answered with this.
     pub(crate) refuse: Option<Status>,
+}
+
+impl Disk {
+    fn greet(&mut self, incarnation: u64) -> u64 {
+        let before = std::mem::replace(&mut self.greeted, incarnation);
+        if before != 0 && before != incarnation {
+            self.older.insert(before, self.committed);
+            self.committed = 0;
+        }
+        self.committed
+    }
+
+    fn committed_of(&mut self, incarnation: u64) -> &mut u64 {
+        match self.older.contains_key(&incarnation) {
+            true => self.older.entry(incarnation).or_default(),
+            false => &mut self.committed,
+        }
+    }
 }
 
 /// A running one.
@@ -147,7 +172,7 @@ impl Fake {
     /// Waits for the greeting and answers it.
     pub(crate) async fn greet(&mut self) -> v1::Hello {
         let hello = self.hello().await;
-        let committed_seq = self.disk.lock().unwrap().committed;
+        let committed_seq = self.disk.lock().unwrap().greet(hello.incarnation);
         self.send(FromControl::Welcome(v1::Welcome {
             issuer: 7,
             id_key: vec![9; 16],
@@ -239,22 +264,27 @@ impl Sidecars for Service {
     ) -> Result<Response<Self::ReportStream>, Status> {
         self.check()?;
         let disk = Arc::clone(&self.0.disk);
-        let mut received = disk.lock().unwrap().committed;
+        let mut received = None;
         let acks = request.into_inner().map(move |report| {
             let mut disk = disk.lock().unwrap();
             let report = report?;
             disk.seqs.push(report.seq);
-            let resend = report.seq > received + 1;
-            if report.seq == received + 1 {
-                received = report.seq;
+            let incarnation = report.incarnation;
+            let before = received.unwrap_or_else(|| *disk.committed_of(incarnation));
+            let resend = report.seq > before + 1;
+            if report.seq == before + 1 {
+                received = Some(report.seq);
                 if !disk.forgetful {
-                    disk.committed = report.seq;
+                    *disk.committed_of(incarnation) = report.seq;
+                    let variants = report.cells.iter().flat_map(|cell| &cell.variants);
+                    let ok: u64 = variants.map(|variant| variant.ok).sum();
+                    *disk.ok_of.entry(incarnation).or_default() += ok;
                     disk.cells.extend(report.cells);
                 }
             }
             Ok(v1::ReportAck {
-                committed_seq: disk.committed,
-                resend_after: received,
+                committed_seq: *disk.committed_of(incarnation),
+                resend_after: received.unwrap_or(before),
                 resend,
             })
         });

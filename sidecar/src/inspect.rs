@@ -13,8 +13,9 @@ mod kind;
 mod sse;
 
 pub use findings::{End, Findings, Tokens};
-pub use kind::{Kind, Streams};
+pub use kind::Kind;
 
+use crate::rewrite::StreamForm;
 use document::Document;
 use events::Events;
 use frames::Frames;
@@ -56,21 +57,21 @@ struct Clock {
 }
 
 impl Inspector {
-    /// For the answer of a call; `None` where there is nothing to look for, as in most answers. `streams` is what the
-    /// variant that answers declares about its gRPC streams.
+    /// For the answer of a call; `None` where there is nothing to look for, as in most answers. `form` is what is
+    /// declared of the gRPC streams of the variant that answers.
     #[inline]
     #[must_use]
-    pub fn for_answer(call: Kind, streams: Streams, head: &Head<'_>) -> Option<Box<Self>> {
+    pub fn for_answer(call: Kind, form: StreamForm, head: &Head<'_>) -> Option<Box<Self>> {
         if call == Kind::Unread {
             return None;
         }
         if call == Kind::Other && !head.content_type.is_some_and(is_event_stream) {
             return None;
         }
-        Self::looking(call, streams, head)
+        Self::looking(call, form, head)
     }
 
-    fn looking(call: Kind, streams: Streams, head: &Head<'_>) -> Option<Box<Self>> {
+    fn looking(call: Kind, form: StreamForm, head: &Head<'_>) -> Option<Box<Self>> {
         let kind = head.content_type.unwrap_or_default();
         let encoded = head
             .content_encoding
@@ -82,7 +83,7 @@ impl Inspector {
                 false => Body::Events(Events::new(call)),
             }
         } else if succeeded && call == Kind::Messages && kind.starts_with(b"application/grpc") {
-            Body::Messages(Frames::new(streams))
+            Body::Messages(Frames::new(form))
         } else if !encoded && is_json(kind) {
             Body::Document(Document::new(call, head)?)
         } else {

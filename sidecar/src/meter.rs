@@ -3,10 +3,12 @@
 //! A request's rollout, epoch and variant are fixed when it is assigned; it holds on to its epoch's counts, so a late
 //! one is still counted where it belongs. Its cell is the second in which it ends.
 
+mod contents;
 mod epoch;
 mod tally;
 mod timeline;
 
+pub use contents::Contents;
 pub use tally::Tally;
 
 pub(crate) use epoch::{Epoch, Live};

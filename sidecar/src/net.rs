@@ -6,6 +6,7 @@ use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsStream;
@@ -68,6 +69,16 @@ pub(crate) async fn connect(
     let shaking = Box::pin(tls.dial.connect(host, stream, offer));
     let (stream, is_h2) = shaking.await?;
     Ok((stream.into(), is_h2))
+}
+
+impl Stream {
+    /// Closing it sends a reset instead of an end, where there is such a thing.
+    pub(crate) fn reset_on_close(&self) {
+        if let Self::Tcp(stream) = self {
+            // It is closed in the ordinary way then.
+            let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
+        }
+    }
 }
 
 macro_rules! each {

@@ -216,6 +216,11 @@ impl Desk {
         kept.map(|()| final_answers)
     }
 
+    /// Ends the spool's thread: another process may open the spool. What comes later is refused.
+    pub async fn close(&self) {
+        self.writer.close().await;
+    }
+
     /// Forwards what is on disk until `stopping` is set and everything was answered.
     pub async fn forward(&self, stopping: watch::Receiver<bool>) {
         forward::run(self, self.contact.clone(), stopping).await;

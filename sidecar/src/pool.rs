@@ -3,9 +3,11 @@
 //! An HTTP/1.1 connection is polled by the request that uses it, so that no request crosses tasks. Idle ones wait in a
 //! stack, the warmest on top.
 
+mod ejection;
 mod h1;
 mod h2;
 mod joined;
+mod raw;
 
 pub(crate) use h1::Upstream;
 pub(crate) use joined::poll_write_joined;
@@ -13,8 +15,10 @@ pub(crate) use joined::poll_write_joined;
 use crate::h2 as relay;
 use crate::net::{self, Stream};
 use crate::proxy::body::Outgoing;
+use crate::shared::EndpointHealth;
 use crate::table::{Address, Scheme};
 use crate::tls::{Offer, Tls};
+use ejection::Ejection;
 use http::HeaderValue;
 use hyper::client::conn::http2;
 use std::cell::{Cell, RefCell};
@@ -22,9 +26,6 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// How long an endpoint that refused a connection is passed over while others answer, ms.
-const DOWN_MS: u64 = 1000;
 
 /// More idle connections than this are closed.
 const MAX_IDLE: usize = 1024;
@@ -40,11 +41,19 @@ pub(crate) struct Endpoint {
     /// Unknown until the first connection with TLS.
     speaks_h2: Cell<Option<bool>>,
     idle: RefCell<Vec<h1::Idle>>,
+    idle_raw: RefCell<Vec<raw::Idle>>,
     shared: RefCell<Option<http2::SendRequest<Outgoing>>>,
     connecting: tokio::sync::Mutex<()>,
     relays: relay::Pool,
     outstanding: Cell<u32>,
-    down_until_ms: Cell<u64>,
+    /// When it was taken last, counted in claims of this thread.
+    taken: Cell<u64>,
+    health: RefCell<Option<Arc<EndpointHealth>>>,
+    ejection: Ejection,
+}
+
+thread_local! {
+    static CLAIMS: Cell<u64> = const { Cell::new(0) };
 }
 
 impl Endpoint {
@@ -63,11 +72,14 @@ impl Endpoint {
             tls,
             speaks_h2: Cell::new(speaks_h2),
             idle: RefCell::default(),
+            idle_raw: RefCell::default(),
             shared: RefCell::default(),
             connecting: tokio::sync::Mutex::default(),
             relays: relay::Pool::default(),
             outstanding: Cell::new(0),
-            down_until_ms: Cell::new(0),
+            taken: Cell::new(0),
+            health: RefCell::default(),
+            ejection: Ejection::default(),
         }
     }
 
@@ -82,12 +94,46 @@ impl Endpoint {
     /// Counts a request as outstanding here until the claim is dropped.
     pub(crate) fn claim(self: &Rc<Self>) -> Claim {
         self.outstanding.set(self.outstanding.get() + 1);
+        self.taken.set(CLAIMS.get() + 1);
+        CLAIMS.set(self.taken.get());
         Claim(Rc::clone(self))
+    }
+
+    /// Where the checks write what they find.
+    pub(crate) fn watch(&self, health: Option<Arc<EndpointHealth>>) {
+        self.health.replace(health);
+    }
+
+    /// Whether it is ready, as the checks found; it is where nobody looks.
+    #[inline]
+    pub(crate) fn is_ready(&self) -> bool {
+        let health = self.health.borrow();
+        health.as_ref().is_none_or(|health| health.is_ready())
     }
 
     /// A connection was refused: others go first for a while.
     pub(crate) fn mark_down(&self, now_ms: u64) {
-        self.down_until_ms.set(now_ms + DOWN_MS);
+        self.ejection.refused(now_ms);
+    }
+
+    /// An answer has begun, or there is none; after several failures in a row others go first for a while.
+    #[inline]
+    pub(crate) fn answered(&self, failed: bool, now_ms: u64) {
+        match failed {
+            true => self.ejection.failed(now_ms),
+            false => self.ejection.succeeded(),
+        }
+    }
+
+    /// Whether calls that could go over either may go over HTTP/2.
+    pub(crate) fn may_speak_h2(&self) -> bool {
+        matches!(self.address.scheme(), Scheme::Https | Scheme::H2c)
+    }
+
+    /// A connection that carries HTTP/1.1.
+    pub(crate) async fn open_h1(&self) -> io::Result<Stream> {
+        let (stream, _) = self.open(Offer::Http1).await?;
+        Ok(stream)
     }
 
     /// The connections over which gRPC calls are relayed.
@@ -145,8 +191,9 @@ impl Drop for Claim {
     }
 }
 
-/// The endpoint with the fewest outstanding requests, the first of equals; those that refuse connections only when all
-/// do. `except` is left out while there is another.
+/// The endpoint with the fewest outstanding requests, of equals the one that was taken least recently. Those that are
+/// not ready, or fail, only when all are like that: the last resort is better than none. `except` is left out while there
+/// is another.
 pub(crate) fn least_outstanding<'a>(
     endpoints: &'a [Rc<Endpoint>],
     now_ms: u64,
@@ -157,8 +204,15 @@ pub(crate) fn least_outstanding<'a>(
     }
     let rank = |endpoint: &Rc<Endpoint>| {
         let excluded = except.is_some_and(|other| Rc::ptr_eq(other, endpoint));
-        let down = endpoint.down_until_ms.get() > now_ms;
-        (excluded, down, endpoint.outstanding.get())
+        let unready = !endpoint.is_ready();
+        let ejected = endpoint.ejection.is_in_force(now_ms);
+        (
+            excluded,
+            unready,
+            ejected,
+            endpoint.outstanding.get(),
+            endpoint.taken.get(),
+        )
     };
     endpoints.iter().min_by_key(|endpoint| rank(endpoint))
 }
@@ -168,15 +222,19 @@ mod tests {
     use super::*;
     use crate::table::Target;
 
-    #[test]
-    fn the_least_busy_endpoint_that_answers_is_taken() {
-        let endpoints: Vec<_> = (1..=3)
+    fn endpoints(n: u16) -> Vec<Rc<Endpoint>> {
+        (1..=n)
             .map(|port| Address::parse(&format!("http://127.0.0.1:{port}")).unwrap())
             .map(|address| {
                 let tls = Arc::new(Tls::plain());
                 Rc::new(Endpoint::new(address, Duration::from_secs(1), tls))
             })
-            .collect();
+            .collect()
+    }
+
+    #[test]
+    fn the_least_busy_endpoint_that_answers_is_taken() {
+        let endpoints = endpoints(3);
         let port = |except: Option<usize>| {
             let except = except.map(|at| &endpoints[at]);
             let found = least_outstanding(&endpoints, 1000, except).unwrap();
@@ -198,6 +256,44 @@ mod tests {
         endpoints
             .iter()
             .for_each(|endpoint| endpoint.mark_down(900));
-        assert_eq!(port(None), 1);
+        assert_eq!(port(None), 2);
+    }
+
+    #[test]
+    fn equal_endpoints_take_turns() {
+        let endpoints = endpoints(3);
+        let mut taken = [0; 3];
+        for _ in 0..30 {
+            let chosen = least_outstanding(&endpoints, 0, None).unwrap();
+            let at = endpoints.iter().position(|one| Rc::ptr_eq(one, chosen));
+            taken[at.unwrap()] += 1;
+            drop(chosen.claim());
+        }
+        assert_eq!(taken, [10; 3]);
+    }
+
+    #[test]
+    fn what_is_not_ready_is_the_last_resort() {
+        let endpoints = endpoints(2);
+        let healths: Vec<_> = (0..2)
+            .map(|_| Arc::new(EndpointHealth::new(true)))
+            .collect();
+        for (endpoint, health) in endpoints.iter().zip(&healths) {
+            endpoint.watch(Some(Arc::clone(health)));
+        }
+        let chosen = || {
+            let chosen = least_outstanding(&endpoints, 0, None).unwrap();
+            drop(chosen.claim());
+            endpoints.iter().position(|one| Rc::ptr_eq(one, chosen))
+        };
+        healths[0].set(false);
+        assert_eq!([chosen(), chosen()], [Some(1), Some(1)]);
+        // A refused connection is newer than the last check.
+        endpoints[1].mark_down(0);
+        assert_eq!([chosen(), chosen()], [Some(1), Some(1)]);
+        healths[1].set(false);
+        assert_eq!([chosen(), chosen()], [Some(0), Some(0)]);
+        healths[0].set(true);
+        assert_eq!(chosen(), Some(0));
     }
 }

@@ -1,33 +1,39 @@
 //! One call: choose a variant, pass the request on, protect the user from a failing canary, pass the answer back.
 
 pub(crate) mod answer;
-mod attempt;
+pub(crate) mod attempt;
 pub(crate) mod body;
 pub(crate) mod budget;
 pub(crate) mod choose;
 mod forward;
 mod hygiene;
+mod minted;
 mod opening;
 pub(crate) mod refuse;
+mod rewriting;
 mod saved;
 pub(crate) mod ticket;
 mod upgrade;
 
 use crate::classify::{self, Protocol};
+use crate::inspect::Kind;
+use crate::rewrite;
 use crate::shared::Count;
 use crate::worker::{Busy, Deadline, LocalRoute, Worker};
 use answer::Answer;
 use attempt::{Carrier, Failure};
 use body::{Early, Fault, Source};
 use choose::Choosing;
-use http::header::CONNECTION;
+use http::header::{CONNECTION, SET_COOKIE};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hygiene::Found;
 use hyper::body::Incoming;
+use minted::Minted;
 use opening::Opening;
 use refuse::Refusal;
+use rewriting::Restored;
 use saved::Saved;
 use serinus_common::class::Class;
 use std::cell::{Cell, RefCell};
@@ -92,6 +98,12 @@ impl Worker {
             _ => self.shared.count(Count::Refused),
         }
     }
+
+    /// A request that is no sound HTTP/1.1.
+    pub(crate) fn count_malformed(&self) {
+        self.shared.count(Count::Malformed);
+        self.shared.count(Count::Refused);
+    }
 }
 
 /// A call that is under way. It is boxed, once: on its way from the request to the end of the answer it changes hands
@@ -101,6 +113,8 @@ struct Call {
     worker: Rc<Worker>,
     route: Rc<LocalRoute>,
     found: Found,
+    /// How its answer is looked at.
+    kind: Kind,
     version: Version,
     /// Taken by the first attempt, which leaves a copy if there may be another.
     head: RefCell<Option<Parts>>,
@@ -113,6 +127,10 @@ struct Call {
     idempotent: bool,
     upgrade: Option<HeaderValue>,
     rescue_granted: Cell<bool>,
+    minted: Option<Box<Minted>>,
+    /// The body names the model, and some variant may name another one.
+    names_in_json: bool,
+    restored: RefCell<Option<Box<Restored>>>,
 }
 
 type Outcome = Result<(Response<Incoming>, Carrier), Failure>;
@@ -134,9 +152,14 @@ impl Call {
         if found.bytes + head.uri.path().len() > worker.limits.head_bytes {
             return Err(Refusal::HeadTooLarge);
         }
-        let (route, key, early) = match opening {
-            Some(opening) => (Some(opening.route), opening.key, opening.early),
-            None => (worker.route(&head), None, Early::default()),
+        let (route, key, minted, early) = match opening {
+            Some(Opening {
+                route,
+                key,
+                minted,
+                early,
+            }) => (Some(route), key, minted, early),
+            None => (worker.route(&head), None, None, Early::default()),
         };
         let size = body.size_hint();
         if size.lower() + early.bytes() > worker.limits.body_bytes {
@@ -152,6 +175,7 @@ impl Call {
         let choosing = Choosing {
             head: &head,
             body_key: key.as_deref(),
+            minted: minted.as_ref().map(Minted::key),
             asks: found.ours,
             rescuable: idempotent && small && route.policy().rescue,
             now_ms: unix_ms,
@@ -165,17 +189,27 @@ impl Call {
         };
         let total = named.unwrap_or_else(|| route.policy().timeout).min(LONGEST);
         let bound = route.policy().attempt_timeout.min(total / 2);
+        let names_in_json = route.route().rewrites_bodies && rewrite::is_json(&head);
         hygiene::clean_request(&mut head.headers, found);
+        // A gRPC call may send messages for ever.
+        let longest = match found.grpc {
+            true => u64::MAX,
+            false => worker.limits.body_bytes,
+        };
         Ok(Box::new(Self {
             deadline: worker.deadlines.add(now_ms + bound.as_millis() as u64),
             total_ms: now_ms + total.as_millis() as u64,
             source: (!body.is_end_stream() || !early.is_empty())
-                .then(|| worker.source(body, early)),
+                .then(|| worker.source(body, early, longest)),
+            kind: Kind::of(head.method.as_str(), head.uri.path()),
             version: head.version,
             head: RefCell::new(Some(head)),
             saved: RefCell::default(),
             worker: Rc::clone(worker),
             rescue_granted: Cell::new(false),
+            minted: minted.map(Box::new),
+            names_in_json,
+            restored: RefCell::default(),
             route,
             found,
             ticket,
@@ -264,6 +298,7 @@ impl Call {
             Failure::Timeout => Refusal::Timeout,
             Failure::Body(Fault::TooLarge) => Refusal::BodyTooLarge,
             Failure::Body(Fault::Caller) => Refusal::BadBody,
+            Failure::Body(Fault::Unchangeable(why)) => Refusal::Unchangeable(why),
         };
         if let Failure::Body(_) = failure {
             self.worker.shared.count(Count::Refused);
@@ -279,6 +314,11 @@ impl Call {
         let serving = &self.route.route().variants[self.ticket.serving()];
         headers.insert(VARIANT, serving.header.clone());
         headers.insert(PREDICTION_ID, self.ticket.prediction_id());
+        if let Some(minted) = &self.minted
+            && let Some(cookie) = minted.header(&self.route.route().split.key)
+        {
+            headers.append(SET_COOKIE, cookie);
+        }
     }
 }
 

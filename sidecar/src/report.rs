@@ -180,7 +180,7 @@ async fn deliver(reports: &Reports, mut contact: watch::Receiver<Contact>, recon
                 debug!(code = ?status.code(), why = status.message(), ?wait, "the report stream ended; counts are kept");
                 tokio::select! {
                     () = tokio::time::sleep(wait) => {}
-                    _ = contact.changed() => {}
+                    Ok(()) = contact.changed() => {}
                 }
             }
         }

@@ -4,7 +4,18 @@
 //! Everything here is pure: paths and bytes in, paths and bytes out.
 
 mod escape;
+mod events;
+mod fields;
+mod frames;
+mod json;
 mod place;
+mod request;
+mod restore;
+mod splice;
+
+pub use frames::FrameError;
+pub(crate) use request::{Edit, Unchangeable, is_json};
+pub(crate) use restore::{AnswerHead, Names, Restorer, Restoring};
 
 use crate::classify::is_grpc;
 use crate::head::Head;
@@ -35,10 +46,11 @@ pub struct Spec {
 }
 
 /// How answers of `ModelStreamInfer` are built: nothing in them tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StreamForm {
     /// Each is a `ModelInferResponse`: MLServer, Seldon.
+    #[default]
     Plain,
     /// Each is a `ModelStreamInferResponse` around it: Triton.
     Wrapped,
@@ -47,6 +59,7 @@ pub enum StreamForm {
 /// What the calls of a variant are changed to.
 #[derive(Debug)]
 pub struct Rewrite {
+    spec: Spec,
     path: Segments,
     /// The name as JSON, with its quotes.
     json: Option<Bytes>,
@@ -103,6 +116,7 @@ impl Rewrite {
         let versions = |version: &str| format!("/versions/{}", escape::segment(version));
         let labels = |label: &str| format!("/labels/{}", escape::segment(label));
         Self {
+            spec: spec.clone(),
             path: Segments {
                 model: model.map(escape::segment),
                 oip_version: version.map(versions),
@@ -118,6 +132,12 @@ impl Rewrite {
                 .restore
                 .then(|| spec.stream.unwrap_or(StreamForm::Plain)),
         }
+    }
+
+    /// What was asked for.
+    #[must_use]
+    pub fn spec(&self) -> &Spec {
+        &self.spec
     }
 
     /// The request target for the variant, if it is another one. `target` is a path with its query.
@@ -170,6 +190,59 @@ impl Rewrite {
             Some(Place::TfMessage | Place::TfTasks) => !self.tf_fields.is_empty(),
         }
     }
+}
+
+/// Whether a header has a value that `is` so.
+fn header_says(head: &impl Head, name: &str, is: impl Fn(&[u8]) -> bool) -> bool {
+    head.values(name).any(is)
+}
+
+/// A JSON body, in pieces, with its `model` replaced.
+#[must_use]
+pub fn json_body(pieces: &[&[u8]], model: &str) -> Vec<u8> {
+    let strings = json::Strings::new(vec![("model", escape::json(model))]);
+    let mut edit = Edit::Json(strings);
+    pieces.iter().fold(Vec::new(), |mut out, piece| {
+        // Nothing in JSON is refused.
+        out.extend(
+            edit.feed(&Bytes::copy_from_slice(piece))
+                .unwrap_or_default(),
+        );
+        out
+    })
+}
+
+/// A stream of gRPC messages, in pieces, of which each has `model` and `version` appended as fields 1 and 2.
+///
+/// # Errors
+/// If a message is compressed or would become too long.
+pub fn grpc_body(pieces: &[&[u8]], model: &str, version: &str) -> Result<Vec<u8>, FrameError> {
+    let fields = escape::oip_fields(Some(model), Some(version));
+    let mut frames = frames::Frames::new(fields, frames::Otherwise::Refuse).reading_names();
+    let mut out = Vec::new();
+    for piece in pieces {
+        let piece = Bytes::copy_from_slice(piece);
+        let mut splice = splice::Splice::new(&piece);
+        frames.feed(&piece, &mut splice)?;
+        out.extend(splice.finish());
+    }
+    out.extend(frames.finish());
+    Ok(out)
+}
+
+/// A stream of events, in pieces, with the `model` of each replaced.
+#[must_use]
+pub fn event_body(pieces: &[&[u8]], model: &str) -> Vec<u8> {
+    let strings = json::Strings::new(vec![("model", escape::json(model))]);
+    let mut events = events::Events::new(strings);
+    let mut out = Vec::new();
+    for piece in pieces {
+        let piece = Bytes::copy_from_slice(piece);
+        let mut splice = splice::Splice::new(&piece);
+        events.feed(&piece, &mut splice);
+        out.extend(splice.finish());
+    }
+    out
 }
 
 #[cfg(test)]

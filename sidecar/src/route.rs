@@ -8,3 +8,4 @@ pub(crate) mod named;
 pub(crate) mod path;
 pub(crate) mod pointer;
 pub(crate) mod split;
+pub(crate) mod targeting;

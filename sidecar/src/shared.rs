@@ -1,15 +1,19 @@
 //! What the workers and the rest of the sidecar share: the routing table, the breakers, and counts for people.
 
 mod breakers;
+mod health;
 mod totals;
 
 pub use breakers::{BreakerCell, BreakerStatus};
+pub use health::EndpointHealth;
 pub use totals::{LocalCounters, VariantTotals};
 
 use crate::table::Table;
 use breakers::Breakers;
+use health::Healths;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
 use totals::Totals;
 
 pub(crate) use totals::{Count, Portion};
@@ -21,6 +25,9 @@ pub struct Shared {
     version: AtomicU64,
     table: Mutex<Arc<Table>>,
     breakers: Mutex<Breakers>,
+    healths: Mutex<Healths>,
+    /// Notified when there are endpoints that nobody has looked at.
+    strangers: Notify,
     totals: Mutex<Totals>,
     counters: totals::Counters,
 }
@@ -39,6 +46,8 @@ impl Shared {
             version: AtomicU64::new(1),
             table: Mutex::new(Arc::new(Table::empty())),
             breakers: Mutex::default(),
+            healths: Mutex::default(),
+            strangers: Notify::new(),
             totals: Mutex::default(),
             counters: totals::Counters::default(),
         }
@@ -48,9 +57,23 @@ impl Shared {
     /// their state.
     pub fn publish(&self, mut table: Table) {
         lock(&self.breakers).attach(table.routes_mut());
+        let strangers = lock(&self.healths).attach(table.routes_mut());
         lock(&self.totals).forget_all_but(table.routes());
         *lock(&self.table) = Arc::new(table);
         self.version.fetch_add(1, Ordering::Release);
+        if strangers {
+            self.strangers.notify_one();
+        }
+    }
+
+    /// From now on endpoints are looked at: a canary has nothing until one of its own is found ready.
+    pub(crate) fn watch_endpoints(&self) {
+        lock(&self.healths).watched = true;
+    }
+
+    /// Ends when there are endpoints that nobody has looked at.
+    pub(crate) async fn strangers(&self) {
+        self.strangers.notified().await;
     }
 
     /// The table in force.

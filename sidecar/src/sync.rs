@@ -94,7 +94,7 @@ impl Peer {
 pub async fn run(
     peer: Peer,
     mut applier: Applier,
-    contact: watch::Sender<Contact>,
+    contact: Arc<watch::Sender<Contact>>,
     mut drain: Drain,
 ) {
     tokio::select! {

@@ -11,12 +11,13 @@ pub use spec::{Held, Ids, Matcher, MatcherError, ModelSpec, StaticSplit};
 
 use crate::breaker::Thresholds;
 use crate::head::Head;
-use crate::rewrite::Rewrite;
+use crate::rewrite::{Rewrite, StreamForm};
 use crate::route::key::KeySource;
 use crate::route::kind::is_about_server;
 use crate::route::named::Place;
 use crate::route::split::Split;
-use crate::shared::BreakerCell;
+use crate::route::targeting::Rules;
+use crate::shared::{BreakerCell, EndpointHealth};
 use http::HeaderValue;
 use matching::{Found, Index};
 use serinus_common::prediction_id::IdKey;
@@ -49,6 +50,9 @@ pub struct Route {
     pub(crate) rollout_id: [u8; 16],
     pub(crate) matcher: Matcher,
     pub(crate) split: Split,
+    pub(crate) targeting: Rules,
+    /// What is asked whether the model is ready.
+    pub(crate) ready_path: Option<String>,
     pub(crate) allow_override: bool,
     pub(crate) policy: Policy,
     /// The calls of some variant may be changed in more than their path.
@@ -67,10 +71,14 @@ pub struct Variant {
     /// What its calls are changed to.
     pub rewrite: Option<Arc<Rewrite>>,
     pub(crate) header: HeaderValue,
+    /// What the answers of its gRPC streams are.
+    pub(crate) stream: StreamForm,
     /// False for canaries that must never be served again.
     pub(crate) allowed: bool,
     /// Canaries only; set when the table is published.
     pub(crate) breaker: Option<Arc<BreakerCell>>,
+    /// One per endpoint; set when the table is published.
+    pub(crate) health: Vec<Arc<EndpointHealth>>,
 }
 
 /// How users are protected from a failing canary.
@@ -126,12 +134,16 @@ impl Table {
         self.index.named(name, place)
     }
 
-    /// Whether the beginning of a request's body must be known before its variant can be chosen.
+    /// Whether more than a request's head has to do with its variant: the beginning of its body must be known before it
+    /// can be chosen, or the answer carries a cookie that keeps the choice.
     #[inline]
     pub(crate) fn wants_body(&self, head: &impl Head) -> bool {
         self.looks_into_bodies
             && match self.index.find(head) {
-                Found::Model(at) => self.routes[at].has_key_in_body(head),
+                Found::Model(at) => {
+                    let route = &self.routes[at];
+                    route.has_key_in_body(head) || route.needs_cookie(head)
+                }
                 Found::InBody(_) => true,
                 Found::Nothing => false,
             }
@@ -147,6 +159,13 @@ impl Table {
 }
 
 impl Route {
+    /// Whether a request is to be given the cookie that has its key.
+    pub(crate) fn needs_cookie(&self, head: &impl Head) -> bool {
+        self.split.sticky
+            && self.split.key.of(head).is_none()
+            && !is_about_server(head.method(), head.path())
+    }
+
     /// Whether a request's key is in its body: a JSON document that is not compressed.
     pub(crate) fn has_key_in_body(&self, head: &impl Head) -> bool {
         let is = |name, wanted: fn(&[u8]) -> bool| head.value(name).is_some_and(wanted);

@@ -14,6 +14,7 @@ pub(crate) use deadlines::{Deadline, Deadlines};
 pub(crate) use local::{Lane, LocalRoute};
 pub(crate) use tunnel::Tunnel;
 
+use crate::fast::Buffers;
 use crate::head::Head;
 use crate::limits::Limits;
 use crate::listen::Socket;
@@ -177,6 +178,7 @@ pub(crate) struct Worker {
     pub(crate) timeline: Timeline,
     pub(crate) deadlines: Rc<Deadlines>,
     pub(crate) meters: Meters,
+    pub(crate) buffers: Buffers,
     connections: Connections,
     registry: RefCell<Registry>,
     table: RefCell<Rc<LocalTable>>,
@@ -199,6 +201,7 @@ impl Seed {
             timeline: Timeline::new(now, wall_ms),
             deadlines: Rc::new(Deadlines::new(now)),
             meters: Meters::new(wall_ms / 1000),
+            buffers: Buffers::default(),
             connections: Connections::default(),
             registry: RefCell::default(),
             table: RefCell::default(),
@@ -221,6 +224,12 @@ impl Worker {
     #[inline]
     pub(crate) fn wants_body(&self, head: &impl Head) -> bool {
         self.newest().wants_body(head)
+    }
+
+    /// Whether only the path through hyper can serve a request, by the newest table.
+    #[inline]
+    pub(crate) fn is_for_hyper(&self, head: &impl Head) -> bool {
+        self.newest().is_for_hyper(head)
     }
 
     /// Where in its body a request names its model, if nothing else tells it.
@@ -254,13 +263,8 @@ impl Worker {
     }
 
     /// The caller's body, kept as far as a second attempt may need it.
-    pub(crate) fn source(&self, body: Incoming, early: Early) -> Rc<Source> {
-        Source::new(
-            body,
-            early,
-            self.limits.replay_bytes,
-            self.limits.body_bytes,
-        )
+    pub(crate) fn source(&self, body: Incoming, early: Early, longest: u64) -> Rc<Source> {
+        Source::new(body, early, self.limits.replay_bytes, longest)
     }
 
     /// Unique among the workers.

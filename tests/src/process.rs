@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result, bail};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
@@ -100,19 +100,36 @@ impl Process {
     ///
     /// # Errors
     /// If it does not end in 20 s, or not with 0.
-    pub async fn terminate(mut self) -> Result<()> {
-        let id = self.child.id().context("it has ended already")?;
-        Command::new("kill")
-            .args(["-TERM", &id.to_string()])
-            .status()
-            .await?;
-        let status = timeout(END, self.child.wait())
-            .await
-            .context("it did not end when asked")??;
+    pub async fn terminate(self) -> Result<()> {
+        self.signal("TERM").await?;
+        let status = self.ended().await?;
         if !status.success() {
             bail!("ended with {status}");
         }
         Ok(())
+    }
+
+    /// Sends it a signal, by its name without `SIG`.
+    ///
+    /// # Errors
+    /// If it has ended already.
+    pub async fn signal(&self, name: &str) -> Result<()> {
+        let id = self.child.id().context("it has ended already")?;
+        let signal = format!("-{name}");
+        Command::new("kill")
+            .args([&signal, &id.to_string()])
+            .status()
+            .await?;
+        Ok(())
+    }
+
+    /// Waits until it ends by itself.
+    ///
+    /// # Errors
+    /// If it does not in 20 s.
+    pub async fn ended(mut self) -> Result<ExitStatus> {
+        let ended = timeout(END, self.child.wait()).await;
+        Ok(ended.context("it did not end")??)
     }
 
     /// Its process id, while it runs.

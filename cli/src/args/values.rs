@@ -31,6 +31,31 @@ pub(crate) fn variant(text: &str) -> Result<v1::Variant, String> {
     })
 }
 
+/// `version=1`: how a variant's calls name the model, several fields separated by commas.
+///
+/// # Errors
+/// Says the correct form.
+pub(crate) fn rewrite(text: &str) -> Result<v1::Rewrite, String> {
+    let form = || {
+        format!("`{text}` is no rewrite; write model=NAME, version=V or label=L, such as version=1")
+    };
+    let mut rewrite = v1::Rewrite::default();
+    for field in text.split(',') {
+        let (name, value) = field.split_once('=').ok_or_else(form)?;
+        let place = match name.trim() {
+            "model" => &mut rewrite.model,
+            "version" => &mut rewrite.version,
+            "label" => &mut rewrite.label,
+            _ => return Err(form()),
+        };
+        if value.is_empty() || !place.is_empty() {
+            return Err(form());
+        }
+        value.clone_into(place);
+    }
+    Ok(rewrite)
+}
+
 /// One part of a split as it was typed; checked as a whole by [`split`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Part {
@@ -121,6 +146,18 @@ mod tests {
         assert_eq!(two.endpoints, ["http://a:1", "http://b:2"]);
         for bad in ["v2", "=http://a", "v2=", "v2=http://a,"] {
             assert!(variant(bad).unwrap_err().contains("NAME=URL"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn rewrites_are_fields() {
+        let both = rewrite("model=meta/llama:8b,version=2").unwrap();
+        assert_eq!(
+            (both.model.as_str(), both.version.as_str()),
+            ("meta/llama:8b", "2")
+        );
+        for bad in ["", "1", "version=", "versions=1", "label=a,label=b"] {
+            assert!(rewrite(bad).unwrap_err().contains("version=1"), "{bad}");
         }
     }
 

@@ -13,6 +13,7 @@ const SET_EXAMPLES: &str = "\
 Examples:
   serinus model set-stable recommender v1=http://127.0.0.1:9001
   serinus model set-stable recommender v1=http://10.0.0.1:9001,http://10.0.0.2:9001 --reason 'new hosts'
+  serinus model set-stable digits v1=http://127.0.0.1:9001 --rewrite version=1
 
 Refused while a rollout of the model is active.";
 
@@ -30,7 +31,7 @@ pub(crate) enum Command {
     },
     /// Name the version that serves a model
     #[command(after_help = SET_EXAMPLES)]
-    SetStable(SetStable),
+    SetStable(Box<SetStable>),
 }
 
 /// `model set-stable`.
@@ -41,6 +42,9 @@ pub(crate) struct SetStable {
     /// The version and its endpoints
     #[arg(value_name = "NAME=URL[,URL]", value_parser = values::variant)]
     stable: v1::Variant,
+    /// How its calls name the model there: model=NAME, version=V or label=L, several separated by commas
+    #[arg(long, value_name = "FIELD=TEXT", value_parser = values::rewrite)]
+    rewrite: Option<v1::Rewrite>,
     /// Why; kept in the log
     #[arg(long, default_value = "")]
     reason: String,
@@ -68,7 +72,7 @@ pub(crate) async fn run(command: Command, session: &mut Session<'_, '_>) -> Resu
             )?;
         }
         Command::SetStable(args) => {
-            let model = set_stable(args, session).await?;
+            let model = set_stable(*args, session).await?;
             session.emit(
                 || json::model(&model),
                 || text(std::slice::from_ref(&model)),
@@ -132,7 +136,10 @@ async fn set_stable(args: SetStable, session: &Session<'_, '_>) -> Result<v1::Mo
     let request = v1::SetStableRequest {
         request_id: request_id(),
         model: args.model,
-        stable: Some(args.stable),
+        stable: Some(v1::Variant {
+            rewrite: args.rewrite,
+            ..args.stable
+        }),
         expected_revision: args.expected_revision,
         reason: args.reason,
     };

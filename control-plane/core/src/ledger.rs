@@ -6,6 +6,7 @@ pub mod activity;
 pub mod breakers;
 pub mod cells;
 pub mod clusters;
+pub mod contents;
 pub mod counts;
 pub mod history;
 pub mod keys;

@@ -83,6 +83,7 @@ fn active(rollout: &Rollout) -> v1::Assignment {
         on_expiry: on_expiry.into(),
         failure: plan.failure,
         allow_override_header: plan.allow_override_header,
+        targeting: plan.targeting.clone(),
         ceiling_ppm: view::ceiling(plan).get(),
         outcomes: plan
             .guardrails

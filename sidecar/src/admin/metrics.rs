@@ -1,25 +1,17 @@
 //! `/metrics`: the text format of Prometheus, from counts that exist anyway.
 
 mod exposition;
+mod traffic;
 
 use super::Parts;
-use crate::meter::Tally;
-use crate::shared::VariantTotals;
 use crate::sync::follow::Standing;
 use exposition::{Exposition, Kind};
-use serinus_common::class::Class;
-use serinus_common::sketch;
-
-/// Upper edges of the latency histogram, seconds.
-const EDGES: [f64; 14] = [
-    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
-];
 
 /// Everything, as text.
 pub(super) fn text(parts: &Parts) -> String {
     let mut out = Exposition::default();
     process(parts, &mut out);
-    traffic(&parts.shared.totals(), &mut out);
+    traffic::write(&parts.shared.totals(), &mut out);
     variants(parts, &mut out);
     models(parts, &mut out);
     control_plane(parts, &mut out);
@@ -65,6 +57,12 @@ fn process(parts: &Parts, out: &mut Exposition) {
             local.unmatched,
         ),
         (
+            "malformed_total",
+            Kind::Counter,
+            "Refused requests that were no sound HTTP/1.1.",
+            local.malformed,
+        ),
+        (
             "connections_refused_total",
             Kind::Counter,
             "Connections that were turned away.",
@@ -79,128 +77,6 @@ fn process(parts: &Parts, out: &mut Exposition) {
     ] {
         out.single(name, kind, help, value as f64);
     }
-}
-
-/// A counter of a variant: name, help, where it is.
-type VariantCounter = (&'static str, &'static str, fn(&Tally) -> u64);
-
-const VARIANT_COUNTERS: [VariantCounter; 9] = [
-    (
-        "assigned_total",
-        "Judged requests that were assigned to the variant.",
-        |t| t.assigned,
-    ),
-    (
-        "rescued_total",
-        "Calls that failed at the variant and were answered by stable.",
-        |t| t.rescued,
-    ),
-    (
-        "user_errors_total",
-        "Failures that the application saw.",
-        |t| t.user_errors,
-    ),
-    ("response_bytes_total", "Bytes of answers' bodies.", |t| {
-        t.response_bytes
-    }),
-    (
-        "breaker_openings_total",
-        "Times that the variant's breaker opened.",
-        |t| t.breaker_openings,
-    ),
-    (
-        "failed_probes_total",
-        "Probes through the open breaker that failed.",
-        |t| t.failed_probes,
-    ),
-    (
-        "diverted_total",
-        "Requests sent to stable because the breaker was open.",
-        |t| t.diverted,
-    ),
-    (
-        "overrides_total",
-        "Requests that named the variant themselves; never judged.",
-        |t| t.overrides,
-    ),
-    ("unkeyed_total", "Assigned requests without a key.", |t| {
-        t.unkeyed
-    }),
-];
-
-fn traffic(totals: &[VariantTotals], out: &mut Exposition) {
-    out.family(
-        "requests_total",
-        Kind::Counter,
-        "Judged requests that ended, by class; what failed before rescue.",
-    );
-    for total in totals {
-        for class in Class::ALL {
-            let [model, rollout, variant] = labels(total);
-            let labels = [model, rollout, variant, ("class", class.name())];
-            out.sample("requests_total", &labels, total.tally.class(class) as f64);
-        }
-    }
-    for (name, help, of) in VARIANT_COUNTERS {
-        out.family(name, Kind::Counter, help);
-        for total in totals {
-            out.sample(name, &labels(total), of(&total.tally) as f64);
-        }
-    }
-    out.family(
-        "in_flight",
-        Kind::Gauge,
-        "Requests that the variant is answering.",
-    );
-    for total in totals {
-        out.sample("in_flight", &labels(total), total.in_flight as f64);
-    }
-    out.family("latency_seconds", Kind::Histogram, "Time until the end of the answer (its head for streams), of all but cancelled requests; within 1 %.");
-    for total in totals {
-        latency(total, out);
-    }
-}
-
-fn labels(total: &VariantTotals) -> [(&'static str, &str); 3] {
-    [
-        ("model", &total.model),
-        ("rollout", &total.rollout),
-        ("variant", &total.variant),
-    ]
-}
-
-fn latency(total: &VariantTotals, out: &mut Exposition) {
-    let mut below = [0u64; EDGES.len()];
-    let mut sum = 0.0;
-    for (index, count) in total.tally.latency.iter() {
-        // The middle of the bucket, as for quantiles.
-        let seconds = sketch::upper_edge(index) * 2.0 / (sketch::GAMMA + 1.0) / 1e6;
-        sum += seconds * count as f64;
-        for (cumulative, _) in below
-            .iter_mut()
-            .zip(EDGES)
-            .filter(|(_, edge)| seconds <= *edge)
-        {
-            *cumulative += count;
-        }
-    }
-    let [model, rollout, variant] = labels(total);
-    for (count, edge) in below.iter().zip(EDGES) {
-        let edge = edge.to_string();
-        out.sample(
-            "latency_seconds_bucket",
-            &[model, rollout, variant, ("le", &edge)],
-            *count as f64,
-        );
-    }
-    let all = total.tally.latency.total() as f64;
-    out.sample(
-        "latency_seconds_bucket",
-        &[model, rollout, variant, ("le", "+Inf")],
-        all,
-    );
-    out.sample("latency_seconds_sum", &labels(total), sum);
-    out.sample("latency_seconds_count", &labels(total), all);
 }
 
 fn variants(parts: &Parts, out: &mut Exposition) {
@@ -241,7 +117,7 @@ fn variants(parts: &Parts, out: &mut Exposition) {
     out.family(
         "variant_ready",
         Kind::Gauge,
-        "Whether at least one endpoint of the variant answers.",
+        "Whether at least one endpoint of the variant is ready.",
     );
     for ((model, variant), probed) in parts.probed.borrow().iter() {
         let labels = [("model", model.as_str()), ("variant", variant.as_str())];

@@ -1,12 +1,14 @@
 //! `/status`: everything about this sidecar, as JSON.
 
 use super::Parts;
+use crate::rewrite;
 use crate::shared::{BreakerStatus, VariantTotals};
 use crate::sync::apply::Holdings;
 use crate::sync::follow::{InForce, fence};
 use crate::table::{Route, Variant};
 use serde::Serialize;
 use serinus_common::class::Class;
+use serinus_common::sketch::Sketch;
 use std::collections::BTreeMap;
 
 #[derive(Debug, Serialize)]
@@ -80,6 +82,9 @@ struct VariantView {
     achieved: Option<f64>,
     /// Endpoint to why it does not answer; empty where it does.
     endpoints: BTreeMap<String, String>,
+    /// How its calls name the model there, where that is not how their callers do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rewrite: Option<rewrite::Spec>,
     breaker: Option<Breaker>,
     in_flight: u64,
     assigned: u64,
@@ -87,8 +92,16 @@ struct VariantView {
     requests: BTreeMap<&'static str, u64>,
     rescued: u64,
     diverted: u64,
+    overrides: u64,
     user_errors: u64,
     latency_ms: Option<Latency>,
+    /// Answers that were streams; of these, failed after their head.
+    streams: u64,
+    failed_streams: u64,
+    /// Until the first part of a stream that had content.
+    first_token_ms: Option<Latency>,
+    /// Of answers, as the server counted them.
+    output_tokens: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -206,7 +219,6 @@ fn view(
         .find(|b| same(&b.model, &b.rollout, &b.variant));
     let probed = parts.probed.borrow();
     let probed = probed.get(&(route.model.clone(), variant.name.clone()));
-    let milliseconds = |q| tally.latency.quantile(q).map(|micros| micros / 1000.0);
     VariantView {
         name: variant.name.clone(),
         stable: at == 0,
@@ -216,6 +228,7 @@ fn view(
         endpoints: probed
             .map(|probed| probed.endpoints.clone())
             .unwrap_or_default(),
+        rewrite: variant.rewrite.as_ref().map(|of| of.spec().clone()),
         breaker: breaker.map(|breaker| Breaker {
             open: breaker.open,
             openings: breaker.openings,
@@ -228,10 +241,23 @@ fn view(
             .collect(),
         rescued: tally.rescued,
         diverted: tally.diverted,
+        overrides: tally.overrides,
         user_errors: tally.user_errors,
-        latency_ms: milliseconds(0.5)
-            .zip(milliseconds(0.95))
-            .zip(milliseconds(0.99))
-            .map(|((p50, p95), p99)| Latency { p50, p95, p99 }),
+        latency_ms: Latency::of(&tally.latency),
+        streams: tally.contents.streams,
+        failed_streams: tally.contents.failed_streams,
+        first_token_ms: Latency::of(&tally.contents.first_token),
+        output_tokens: tally.contents.output_tokens,
+    }
+}
+
+impl Latency {
+    fn of(sketch: &Sketch) -> Option<Self> {
+        let milliseconds = |q| Some(sketch.quantile(q)? / 1000.0);
+        Some(Self {
+            p50: milliseconds(0.5)?,
+            p95: milliseconds(0.95)?,
+            p99: milliseconds(0.99)?,
+        })
     }
 }

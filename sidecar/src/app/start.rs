@@ -1,167 +1,231 @@
 //! Putting a sidecar together.
 
+use super::follow::{self, Following};
+use super::handover::{Door, Predecessor, Sockets};
 use super::watch::{self, Seen};
-use super::{Shared, state};
-use crate::admin::{Admin, Parts};
-use crate::config::{Model, Sidecar};
-use crate::listen::{self, Listen};
-use crate::outcomes::Desk;
+use super::{Shared, activation};
+use crate::admin::Parts;
+use crate::config::Sidecar;
+use crate::listen::{self, Listen, Plan, Socket};
 use crate::report::{self, Reports};
 use crate::shared;
-use crate::sync::apply::Applier;
-use crate::sync::{self, Contact, Peer};
-use crate::table::ModelSpec;
+use crate::sync::Contact;
+use crate::table::Table;
 use crate::tls;
-use crate::worker::{self, Workers};
-use anyhow::Context as _;
-use serinus_runtime::shutdown::{self, Trigger};
-use std::fs::File;
+use crate::worker::{self, Sealed, Workers};
+use anyhow::{Context as _, anyhow};
+use serinus_runtime::shutdown::{self, Drain, Trigger};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::net::TcpListener;
-use tokio::sync::mpsc;
-use tokio::sync::watch::{Receiver, Sender, channel};
+use tokio::sync::watch::{Sender, channel};
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
-use tracing::info;
+use tracing::{info, warn};
+
+/// How long a process that takes over waits for the control plane and for the first probes: meanwhile the old one
+/// serves.
+const SETTLE: Duration = Duration::from_secs(2);
 
 /// A sidecar that serves.
 #[derive(Debug)]
 pub(super) struct Running {
-    pub(super) inference: Vec<Listen>,
-    pub(super) admin: SocketAddr,
+    pub(super) core: Core,
     pub(super) workers: Workers,
-    pub(super) drain: Duration,
     /// Stops taking requests.
     pub(super) serving: Trigger,
-    /// Absent for a static sidecar.
-    pub(super) contact: Option<ControlPlane>,
-    /// The state directory is this process's alone as long as it is held.
-    _lock: Option<File>,
-}
-
-/// Everything that speaks with the control plane.
-#[derive(Debug)]
-pub(super) struct ControlPlane {
-    pub(super) syncing: JoinHandle<()>,
+    /// Held for the next process.
+    pub(super) sockets: Sockets,
+    /// Where that one knocks.
+    pub(super) door: Option<Door>,
+    /// Absent when the state directory was given up.
+    pub(super) following: Option<Following>,
     pub(super) reporting: JoinHandle<()>,
-    pub(super) forwarding: JoinHandle<()>,
-    /// How it stands.
-    pub(super) heard: Receiver<Contact>,
-    /// Ends following.
-    pub(super) leave: Trigger,
-    /// Ends forwarding, once nothing is left on disk.
-    pub(super) outcomes_end: Sender<bool>,
-    desk: Desk,
+    /// The next process serves.
+    pub(super) handed_over: bool,
 }
 
-/// Binds, starts every part, and returns when calls are taken.
-pub(super) async fn start(config: Sidecar) -> anyhow::Result<Running> {
-    let started = Instant::now();
-    let shared: Shared = Arc::new(shared::Shared::new());
-    let specs = specs(&config)?;
-    let tls = Arc::new(config.tls.load()?);
-    tokio::spawn(tls::watch(Arc::clone(&tls)));
-    let lock = state::lock(&config).await?;
-    let applier = state::applier(&config, specs, &shared)?;
-    let holdings = applier.holdings();
-    let reports = Reports::new(config.name.clone(), config.workers);
-    let (serving, drain) = shutdown::channel();
-    let listener = TcpListener::bind(config.admin)
-        .await
-        .with_context(|| format!("admin: listen on {}", config.admin))?;
-    let admin = listener.local_addr().context("admin: read the address")?;
-    let (sealed, sealing) = mpsc::unbounded_channel();
-    let (local, events) = mpsc::unbounded_channel();
-    let settings = config.worker_settings(Arc::clone(&tls));
-    let sockets = listen::bind(&config.listening(), Vec::new())?;
-    let inference = listen::addresses(&sockets).context("listen: read the addresses")?;
-    let sharing = Arc::clone(&shared);
-    let workers = worker::spawn(&settings, sockets, sharing, sealed, local, drain.clone())
-        .context("start the data path")?;
-    let seen = watch::start(Arc::clone(&shared), tls, events);
-    let contact = if config.control_plane.is_empty() {
-        info!("no control plane: static");
-        tokio::spawn(watch::forget(sealing));
-        None
-    } else {
-        let peer = peer(&config, &reports, &shared, &seen);
-        Some(connect(&config, peer, applier, sealing)?)
-    };
-    let parts = Parts {
-        name: config.name.clone(),
-        inference: inference.clone(),
-        started,
-        shared,
-        holdings,
-        contact: contact.as_ref().map(|contact| contact.heard.clone()),
-        probed: seen.probed,
-        achieved: seen.achieved,
-        reports,
-        desk: contact.as_ref().map(|contact| contact.desk.clone()),
-        drain,
-        hosts: super::admin_names(&config),
-        request_bytes: config.outcomes.request_bytes,
-    };
-    tokio::spawn(serve_admin(listener, Admin::new(parts)));
-    Ok(Running {
-        inference,
-        admin,
-        workers,
-        drain: config.drain,
-        serving,
-        contact,
-        _lock: lock,
-    })
+/// What lives as long as the process.
+#[derive(Debug)]
+pub(super) struct Core {
+    pub(super) config: Sidecar,
+    pub(super) inference: Vec<Listen>,
+    pub(super) admin: SocketAddr,
+    pub(super) shared: Shared,
+    pub(super) reports: Reports,
+    pub(super) seen: Seen,
+    /// How it stands with the control plane.
+    pub(super) said: Arc<Sender<Contact>>,
+    /// The connection must be made anew.
+    pub(super) reconnect: Arc<Notify>,
+    started: Instant,
+    drain: Drain,
 }
 
-/// Follows, reports and forwards outcomes.
-fn connect(
-    config: &Sidecar,
-    peer: Peer,
-    applier: Applier,
-    sealing: mpsc::UnboundedReceiver<worker::Sealed>,
-) -> anyhow::Result<ControlPlane> {
-    let (said, heard) = channel(Contact::default());
-    let desk = state::open_desk(config, heard.clone())?;
-    let (leave, leaving) = shutdown::channel();
-    let (outcomes_end, ending) = channel(false);
-    let (reports, reconnect) = (peer.reports.clone(), Arc::clone(&peer.reconnect));
-    let forwarding = desk.clone();
-    Ok(ControlPlane {
-        syncing: tokio::spawn(sync::run(peer, applier, said, leaving)),
-        reporting: tokio::spawn(report::run(reports, sealing, heard.clone(), reconnect)),
-        forwarding: tokio::spawn(async move { forwarding.forward(ending).await }),
-        desk,
-        heard,
-        leave,
-        outcomes_end,
-    })
-}
-
-fn specs(config: &Sidecar) -> anyhow::Result<Vec<ModelSpec>> {
-    let specs = config.models.iter().map(Model::spec);
-    specs.collect::<Result<_, _>>().context("match")
-}
-
-fn peer(config: &Sidecar, reports: &Reports, shared: &Shared, seen: &Seen) -> Peer {
-    let models = config.models.iter();
-    Peer {
-        name: config.name.clone(),
-        models: models.map(|model| model.name.clone()).collect(),
-        control_plane: config.control_plane.clone(),
-        token_file: config.token_file.clone(),
-        reports: reports.clone(),
-        shared: Arc::clone(shared),
-        probed: seen.probed.clone(),
-        news: Arc::clone(&seen.news),
-        reconnect: Arc::default(),
+impl Core {
+    /// What the admin port shows of it.
+    pub(super) fn parts(&self) -> Parts {
+        Parts {
+            name: self.config.name.clone(),
+            inference: self.inference.clone(),
+            started: self.started,
+            shared: Arc::clone(&self.shared),
+            holdings: channel(Default::default()).1,
+            contact: None,
+            probed: self.seen.probed.clone(),
+            achieved: self.seen.achieved.clone(),
+            reports: self.reports.clone(),
+            desk: None,
+            drain: self.drain.clone(),
+            hosts: super::admin_names(&self.config),
+            request_bytes: self.config.outcomes.request_bytes,
+        }
     }
 }
 
-/// Serves until the process ends: probes and metrics must answer during a drain too.
-async fn serve_admin(listener: TcpListener, admin: Admin) {
-    if let Err(error) = axum::serve(listener, admin.router()).await {
-        tracing::error!(%error, "the admin port is closed");
+/// Starts every part, and returns when calls are taken. What can fail comes before a running process gives up anything.
+pub(super) async fn start(config: Sidecar) -> anyhow::Result<Running> {
+    let started = Instant::now();
+    compile(&config)?;
+    let tls = Arc::new(config.tls.load()?);
+    let found = Predecessor::find(&config).await?;
+    let (mut predecessor, inherited) = match found {
+        Some((predecessor, sockets)) => (Some(predecessor), Some(sockets)),
+        None => (None, None),
+    };
+    let sockets = sockets(&config, inherited)?;
+    let inference = listen::addresses(&sockets.inference).context("listen: read the addresses")?;
+    let admin = sockets.admin.address().ok().and_then(|at| at.tcp());
+    let shared: Shared = Arc::new(shared::Shared::new());
+    shared.watch_endpoints();
+    let (serving, drain) = shutdown::channel();
+    let (sealed, sealing) = mpsc::unbounded_channel();
+    let (local, events) = mpsc::unbounded_channel();
+    tokio::spawn(tls::watch(Arc::clone(&tls)));
+    let core = Core {
+        admin: admin.context("admin: read the address")?,
+        seen: watch::start(Arc::clone(&shared), Arc::clone(&tls), events),
+        reports: Reports::new(config.name.clone(), config.workers),
+        said: Arc::new(channel(Contact::default()).0),
+        reconnect: Arc::default(),
+        drain: drain.clone(),
+        shared: Arc::clone(&shared),
+        config,
+        inference,
+        started,
+    };
+    if let Some(old) = &mut predecessor {
+        old.release().await.context("handover")?;
+    }
+    let following = Following::begin(&core, &sockets.admin).await?;
+    let reporting = start_reporting(&core, sealing);
+    if predecessor.is_some() {
+        settle(&core).await;
+    }
+    let settings = core.config.worker_settings(tls);
+    let shares = clones(&sockets.inference).context("listen: share the sockets")?;
+    let workers = worker::spawn(&settings, shares, shared, sealed, local, drain)
+        .context("start the data path")?;
+    let door = open_door(&core.config);
+    if let Some(old) = predecessor
+        && let Err(error) = old.retire().await
+    {
+        warn!(why = format!("{error:#}"), "the old process has gone");
+    }
+    Ok(Running {
+        core,
+        workers,
+        serving,
+        sockets,
+        door,
+        following: Some(following),
+        reporting,
+        handed_over: false,
+    })
+}
+
+/// Mistakes of the own file that only compiling it shows.
+fn compile(config: &Sidecar) -> anyhow::Result<()> {
+    let compiled = Table::compile(&follow::specs(config)?, &[], None);
+    compiled.map(|_| ()).map_err(|mistakes| {
+        anyhow!(
+            "the configuration cannot be served:\n  {}",
+            mistakes.join("\n  ")
+        )
+    })
+}
+
+/// Those of the running process, else those of systemd, else new ones.
+fn sockets(config: &Sidecar, inherited: Option<Sockets>) -> anyhow::Result<Sockets> {
+    let (inference, admin) = match inherited {
+        Some(sockets) => (sockets.inference, vec![sockets.admin]),
+        None => {
+            let is_admin = |socket: &Socket| {
+                let address = socket.address().ok();
+                address == Some(Listen::Tcp(config.admin))
+            };
+            let mut passed = activation::sockets()?;
+            let admin = passed.extract_if(.., |socket| is_admin(socket)).collect();
+            (passed, admin)
+        }
+    };
+    let admin_plan = Plan {
+        addresses: vec![Listen::Tcp(config.admin)],
+        workers: 1,
+        ..config.listening()
+    };
+    let admin = listen::bind(&admin_plan, admin).context("admin")?;
+    Ok(Sockets {
+        inference: listen::bind(&config.listening(), inference)?,
+        admin: admin.into_iter().next().context("admin: no socket")?,
+    })
+}
+
+fn clones(sockets: &[Socket]) -> std::io::Result<Vec<Socket>> {
+    sockets.iter().map(Socket::try_clone).collect()
+}
+
+fn start_reporting(core: &Core, sealing: mpsc::UnboundedReceiver<Sealed>) -> JoinHandle<()> {
+    if core.config.control_plane.is_empty() {
+        info!("no control plane: static");
+        return tokio::spawn(watch::forget(sealing));
+    }
+    let (reports, heard) = (core.reports.clone(), core.said.subscribe());
+    tokio::spawn(report::run(
+        reports,
+        sealing,
+        heard,
+        Arc::clone(&core.reconnect),
+    ))
+}
+
+/// Waits for what makes the first request as good as the last one of the old process: a number for prediction ids, and
+/// a look at the endpoints.
+async fn settle(core: &Core) {
+    let (mut said, mut probed) = (core.said.subscribe(), core.seen.probed.clone());
+    let known = async {
+        if !core.config.control_plane.is_empty() {
+            let _ = said.wait_for(|contact| contact.session.is_some()).await;
+        }
+        let _ = probed.wait_for(|probed| !probed.is_empty()).await;
+    };
+    if tokio::time::timeout(SETTLE, known).await.is_err() {
+        warn!("taking over without contact to the control plane");
+    }
+}
+
+/// Without it the sidecar serves all the same.
+fn open_door(config: &Sidecar) -> Option<Door> {
+    let path = config.handover_path()?;
+    match Door::open(&path) {
+        Ok(door) => Some(door),
+        Err(error) => {
+            let why = format!("{error:#}");
+            warn!(
+                why,
+                "no other process can take over from this one; set handover"
+            );
+            None
+        }
     }
 }

@@ -1,56 +1,66 @@
 //! Stopping: open requests first, then what they left to tell, then the contact.
 
-use super::start::{ControlPlane, Running};
+use super::start::Running;
+use crate::listen::Listen;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
-/// The data path ends its requests within `drain`; a thread that hangs for longer is left behind.
+/// For what has little left to do, and for a thread that hangs for longer than the grace period.
 const SLACK: Duration = Duration::from_secs(1);
 
 impl Running {
-    /// Drains. Takes at most twice `drain` and a little.
+    /// Drains. Takes at most `drain` and a little.
     pub(super) async fn stop(self) {
-        info!(drain = ?self.drain, "stopping");
+        let drain = self.core.config.drain;
+        info!(?drain, "stopping");
+        let until = Instant::now() + drain;
         self.serving.drain();
+        drop(self.door);
+        // The port is closed, for connections that come after this, when the last of its sockets is.
+        drop(self.sockets);
+        if !self.handed_over {
+            remove_files(&self.core.inference);
+        }
         let workers = self.workers;
         let joined = tokio::task::spawn_blocking(move || workers.join());
-        finish("open requests", joined, Instant::now() + self.drain + SLACK).await;
-        if let Some(contact) = self.contact {
-            contact.end(self.drain).await;
+        finish("open requests", joined, until + SLACK).await;
+        let until = self.core.patience(until);
+        finish("the last report", self.reporting, until).await;
+        if let Some(following) = self.following {
+            following.end(until).await;
         }
         info!("stopped");
     }
 }
 
-impl ControlPlane {
-    async fn end(self, patience: Duration) {
-        let in_contact = self.heard.borrow().session.is_some();
-        // Without contact there is nobody to tell; outcomes are on disk for the next start.
-        let patience = if in_contact {
-            patience
-        } else {
-            patience.min(SLACK)
-        };
-        let deadline = Instant::now() + patience;
-        self.outcomes_end.send_replace(true);
-        finish("the last report", self.reporting, deadline).await;
-        finish("outcomes", self.forwarding, deadline).await;
-        self.leave.drain();
-        finish(
-            "the contact with the control plane",
-            self.syncing,
-            Instant::now() + SLACK,
-        )
-        .await;
+impl super::start::Core {
+    /// Without contact there is nobody to tell; outcomes are on disk for the next start.
+    fn patience(&self, until: Instant) -> Instant {
+        let soon = Instant::now() + SLACK;
+        match self.said.borrow().session {
+            Some(_) => until.max(soon),
+            None => until.min(soon),
+        }
     }
 }
 
-async fn finish(what: &str, task: JoinHandle<()>, deadline: Instant) {
+fn remove_files(addresses: &[Listen]) {
+    for address in addresses {
+        if let Listen::Unix(path) = address {
+            // One that stays is found dead by the next process.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+/// Waits for a task, and leaves it behind at the deadline.
+pub(super) async fn finish(what: &str, task: JoinHandle<()>, deadline: Instant) {
     let stop = task.abort_handle();
     match timeout_at(deadline, task).await {
         Ok(Ok(())) => {}
+        Ok(Err(error)) if error.is_cancelled() => {}
         Ok(Err(error)) => warn!(%error, "{what}: the task failed"),
         Err(_) => {
             stop.abort();

@@ -23,7 +23,7 @@ async fn config(directory: &Path, fake: &Fake) -> Sidecar {
 
 async fn infer(running: &Running, user: &str) -> Answer {
     call(
-        running.inference[0].tcp().unwrap(),
+        running.core.inference[0].tcp().unwrap(),
         Method::POST,
         "/v2/models/m/infer",
         &[("x-user-id", user)],
@@ -33,12 +33,23 @@ async fn infer(running: &Running, user: &str) -> Answer {
 }
 
 async fn admin(running: &Running, path: &str) -> Answer {
-    call(running.admin, Method::GET, path, &[], "").await
+    call(running.core.admin, Method::GET, path, &[], "").await
 }
 
 /// Readiness is looked at every second: asked for until it is there.
 async fn ready(running: &Running) {
     while admin(running, "/readyz").await.status != StatusCode::OK {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// A canary has nothing before that.
+async fn canary_ready(running: &Running) {
+    let is_ready = async || {
+        let status = admin(running, "/status").await.json();
+        status["models"][0]["variants"][1]["ready"] == true
+    };
+    while !is_ready().await {
         tokio::task::yield_now().await;
     }
 }
@@ -64,6 +75,7 @@ async fn from_an_assignment_to_counts_and_a_joined_outcome() {
     assert_eq!(infer(&running, "ana").await.text(), "v1");
     fake.greet().await;
     fake.push(1, all_to_canary()).await;
+    canary_ready(&running).await;
     let answer = infer(&running, "ana").await;
     assert_eq!(answer.text(), "v2");
     assert_eq!(answer.headers["x-serinus-variant"], "v2");
@@ -76,7 +88,7 @@ async fn from_an_assignment_to_counts_and_a_joined_outcome() {
     assert_eq!((read.issuer, read.variant), (7, 1));
     let outcome = format!("{{\"prediction_id\":\"{id}\",\"metric\":\"accuracy\",\"value\":1}}");
     let joined = call(
-        running.admin,
+        running.core.admin,
         Method::POST,
         "/v1/outcomes?wait",
         &[],
@@ -88,7 +100,7 @@ async fn from_an_assignment_to_counts_and_a_joined_outcome() {
         (StatusCode::OK, "{\"status\":\"joined\"}")
     );
     let again = call(
-        running.admin,
+        running.core.admin,
         Method::POST,
         "/v1/outcomes",
         &[("content-type", "application/x-ndjson")],
@@ -165,6 +177,7 @@ async fn the_last_second_is_reported_at_a_stop() {
     let running = start(config(directory.path(), &fake).await).await.unwrap();
     fake.greet().await;
     fake.push(1, all_to_canary()).await;
+    canary_ready(&running).await;
     for user in ["ana", "ben", "cem"] {
         assert_eq!(infer(&running, user).await.text(), "v2");
     }
@@ -191,7 +204,14 @@ async fn it_serves_without_its_control_plane() {
     assert_eq!((answer.status, answer.text()), (StatusCode::OK, "v1"));
     let running = running;
     let outcome = "{\"prediction_id\":\"x\",\"metric\":\"accuracy\",\"value\":1}";
-    let bad = call(running.admin, Method::POST, "/v1/outcomes", &[], outcome).await;
+    let bad = call(
+        running.core.admin,
+        Method::POST,
+        "/v1/outcomes",
+        &[],
+        outcome,
+    )
+    .await;
     assert_eq!(bad.text(), "{\"status\":\"bad_id\"}");
     assert_eq!(
         admin(&running, "/status").await.json()["control_plane"]["connected"],
@@ -205,7 +225,7 @@ async fn the_admin_port_refuses_what_it_should() {
     let fake = Fake::start();
     let running = start(config(directory.path(), &fake).await).await.unwrap();
     let rebound = call(
-        running.admin,
+        running.core.admin,
         Method::GET,
         "/status",
         &[("host", "evil.example")],
@@ -214,7 +234,7 @@ async fn the_admin_port_refuses_what_it_should() {
     .await;
     assert_eq!(rebound.status, StatusCode::FORBIDDEN);
     let local = call(
-        running.admin,
+        running.core.admin,
         Method::GET,
         "/healthz",
         &[("host", "localhost:1")],
@@ -223,7 +243,7 @@ async fn the_admin_port_refuses_what_it_should() {
     .await;
     assert_eq!(local.text(), "ok\n");
     let shape = call(
-        running.admin,
+        running.core.admin,
         Method::POST,
         "/v1/outcomes",
         &[],
@@ -239,7 +259,7 @@ async fn the_admin_port_refuses_what_it_should() {
         shape.text()
     );
     let long = "x".repeat(9 << 20);
-    let large = call(running.admin, Method::POST, "/v1/outcomes", &[], &long).await;
+    let large = call(running.core.admin, Method::POST, "/v1/outcomes", &[], &long).await;
     assert_eq!(large.status, StatusCode::PAYLOAD_TOO_LARGE);
 }
 

@@ -6,13 +6,14 @@ use crate::admin::probe::Prober;
 use crate::sync::Probed;
 use crate::tls::Tls;
 use crate::worker::{LocalEvent, Sealed};
+use rand::RngExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, watch};
 use tracing::{info, warn};
 
-/// How often endpoints are looked at.
-const PROBE_EVERY: Duration = Duration::from_secs(1);
+/// How often endpoints are looked at, ms; at random between the two, so that sidecars do not ask in step.
+const PROBE_EVERY_MS: std::ops::RangeInclusive<u64> = 900..=1100;
 
 /// What is seen.
 #[derive(Debug)]
@@ -78,7 +79,7 @@ async fn pass_on(mut events: mpsc::UnboundedReceiver<LocalEvent>, news: Arc<Noti
     }
 }
 
-/// Looks at endpoints and at the achieved split, every second.
+/// Looks at endpoints and at the achieved split: every second, and when there are new endpoints.
 async fn look_after(
     shared: Shared,
     mut prober: Prober,
@@ -86,10 +87,12 @@ async fn look_after(
     achieved: watch::Sender<Achieved>,
     news: Arc<Notify>,
 ) {
-    let mut rounds = tokio::time::interval(PROBE_EVERY);
-    rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        rounds.tick().await;
+        let pause = Duration::from_millis(rand::rng().random_range(PROBE_EVERY_MS));
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = shared.strangers() => {}
+        }
         let table = shared.table();
         let seen = prober.round(table.routes()).await;
         let changed = probed.send_if_modified(|known| {

@@ -40,6 +40,19 @@ pub(super) fn check(config: &Sidecar) -> Result<(), Mistakes> {
             )),
             Err(error) => found.push(format!("{at}.{error}")),
         }
+        let known =
+            |name: &String| *name == model.stable_name || model.endpoints.contains_key(name);
+        // The plan may name any variant.
+        let rewrites = model
+            .rewrite
+            .keys()
+            .filter(|_| config.control_plane.is_empty());
+        for variant in rewrites.filter(|name| !known(name)) {
+            found.push(format!(
+                "{at}.rewrite.{variant}: unknown; write {at}.rewrite.{}, or add {at}.endpoints.{variant} = [\"http://...\"]",
+                model.stable_name
+            ));
+        }
         if !model.split.is_empty() && !config.control_plane.is_empty() {
             found.push(format!(
                 "{at}.split: a fixed split and a control plane exclude each other; remove one"
@@ -161,6 +174,9 @@ fn check_model(at: &str, model: &Model, found: &mut Vec<String>) {
         variant_name(&format!("{at}.endpoints"), variant, found);
         urls(&format!("{at}.endpoints.{variant}"), list, found);
     }
+    for variant in model.streams.keys() {
+        variant_name(&format!("{at}.streams"), variant, found);
+    }
     for (variant, rewrite) in &model.rewrite {
         variant_name(&format!("{at}.rewrite"), variant, found);
         for (field, why) in rewrite.mistakes() {
@@ -169,6 +185,7 @@ fn check_model(at: &str, model: &Model, found: &mut Vec<String>) {
         }
     }
     key(at, &model.key, found);
+    choosing(at, model, found);
     split(at, model, found);
 }
 
@@ -203,6 +220,30 @@ fn key(at: &str, key: &str, found: &mut Vec<String>) {
     let key = if key.is_empty() { "\"\"" } else { key };
     if let Err(error) = key.parse::<KeySource>() {
         found.push(format!("{at}.key: {error}"));
+    }
+}
+
+/// What only a fixed split can have.
+fn choosing(at: &str, model: &Model, found: &mut Vec<String>) {
+    if model.sticky && !model.key.starts_with("cookie:") {
+        found.push(format!("{at}.sticky: goes with key = \"cookie:NAME\""));
+    }
+    if model.split.is_empty() && (model.sticky || !model.targeting.is_empty()) {
+        found.push(format!(
+            "{at}: sticky and targeting go with a fixed split; with a control plane they are the plan's"
+        ));
+    }
+    if let Some(path) = &model.ready_path
+        && !(path.starts_with('/') && path.parse::<http::uri::PathAndQuery>().is_ok())
+    {
+        found.push(format!(
+            "{at}.ready_path: \"{path}\" is no path; write such as \"/ready\""
+        ));
+    }
+    for (position, rule) in model.rules().enumerate() {
+        if let Err(why) = rule {
+            found.push(format!("{at}.targeting[{position}]: {why}"));
+        }
     }
 }
 

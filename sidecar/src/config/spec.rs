@@ -1,11 +1,12 @@
 //! What the data path needs of the configuration.
 
-use super::{Limits, Model, Sidecar};
+use super::{Limits, Model, Rule, Sidecar};
 use crate::limits;
 use crate::listen;
 use crate::table::{Matcher, MatcherError, ModelSpec, StaticSplit};
 use crate::tls::Tls;
 use crate::worker::{DrainPatience, Settings};
+use serinus_proto::v1;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -42,6 +43,8 @@ impl Model {
             shares,
             key: self.key.clone(),
             salt: self.salt.clone(),
+            sticky: self.sticky,
+            targeting: self.rules().filter_map(Result::ok).collect(),
         });
         Ok(ModelSpec {
             name: self.name.clone(),
@@ -50,8 +53,16 @@ impl Model {
             stable: self.stable.clone(),
             endpoints: self.endpoints.clone(),
             rewrites: self.rewrite.clone(),
+            stream: self.stream,
+            streams: self.streams.clone(),
+            ready_path: self.ready_path.clone(),
             split,
         })
+    }
+
+    /// The targeting rules, as in an assignment; a configuration that was loaded has only good ones.
+    pub(super) fn rules(&self) -> impl Iterator<Item = Result<v1::TargetingRule, &'static str>> {
+        self.targeting.iter().map(Rule::to_contract)
     }
 }
 

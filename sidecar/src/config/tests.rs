@@ -119,6 +119,37 @@ stable = ["http://127.0.0.1:9001"]
 }
 
 #[test]
+fn rewrites_name_what_a_variant_is_called() {
+    let model = |rewrites: &str| {
+        format!(
+            "[[model]]\nname = \"m\"\nstable = [\"http://a:1\"]\nstable_name = \"v1\"\nendpoints.v2 = [\"http://a:1\"]\n{rewrites}"
+        )
+    };
+    let good = model(
+        "rewrite.v1 = { version = \"1\" }\nrewrite.v2 = { model = \"digits\", version = \"2\", restore = true, stream = \"wrapped\" }",
+    );
+    let config = from(&good, &[], Args::default()).unwrap();
+    let spec = config.models[0].spec().unwrap();
+    assert_eq!(spec.rewrites["v1"].version.as_deref(), Some("1"));
+    assert_eq!(spec.rewrites["v2"].model.as_deref(), Some("digits"));
+    let text = toml::to_string(&config).unwrap();
+    let again = from(&text, &[], Args::default()).unwrap();
+    assert_eq!(again.models[0].rewrite, config.models[0].rewrite);
+    let text = mistakes(&model(
+        "rewrite.v1 = { model = \"\" }\nrewrite.v2 = { version = \"2\", label = \"x\" }\nrewrite.v3 = { version = \"3\" }",
+    ));
+    for part in [
+        "model[0].rewrite.v1.model: is empty",
+        "model[0].rewrite.v1: names nothing",
+        "model[0].rewrite.v2.label: given beside version",
+        "model[0].rewrite.v3: unknown",
+    ] {
+        assert!(text.contains(part), "{part} is missing in {text}");
+    }
+    assert!(mistakes(&model("rewrite.v1 = { name = \"x\" }")).contains("unknown field"));
+}
+
+#[test]
 fn unknown_keys_and_bad_texts_are_refused() {
     assert!(mistakes("lisen = \"x\"").contains("lisen"));
     assert!(mistakes("drain = \"10\"").contains("is no duration"));

@@ -3,11 +3,11 @@
 use super::block::Block;
 use super::call;
 use super::flood::Cheap;
-use super::frame::{Code, Frame};
+use super::frame::{Code, Frame, PREFACE};
 use super::head::are_trailers;
 use super::link::{Event, Link, Terms};
 use super::origin::Origin;
-use super::port::{Fault, Port};
+use super::port::{self, Fault, Port};
 use crate::net::Stream;
 use crate::worker::{Deadline, Order, State, Worker};
 use std::cell::{Cell, RefCell};
@@ -82,11 +82,12 @@ impl std::fmt::Debug for Client {
 
 const NEVER: u64 = u64::MAX;
 
-/// Serves a connection whose preface has been read. `open_inner` serves other calls than plain gRPC ones.
+/// Serves a connection of which what was read so far begins with the whole preface. `open_inner` serves other calls than
+/// plain gRPC ones.
 pub(crate) async fn serve(
     worker: Rc<Worker>,
     state: Rc<State>,
-    mut stream: Stream,
+    (mut stream, read): (Stream, Vec<u8>),
     open_inner: Inner,
 ) -> io::Result<()> {
     let terms = Terms {
@@ -110,8 +111,15 @@ pub(crate) async fn serve(
         heard_ms: Cell::new(now_ms),
         asked_ms: Cell::new(None),
     });
-    let mut early = Vec::new();
-    let end = std::future::poll_fn(|cx| client.poll(cx, &mut stream, &mut early)).await;
+    let frames = read.get(PREFACE.len()..).unwrap_or_default();
+    let end = match port::cut(frames, &mut |frame| client.take(frame)) {
+        Ok(rest) => {
+            let mut early = rest.to_vec();
+            drop(read);
+            std::future::poll_fn(|cx| client.poll(cx, &mut stream, &mut early)).await
+        }
+        Err(fault) => Err(fault),
+    };
     let result = client.leave(&mut stream, end).await;
     for (_, call) in client.port.calls() {
         call.hung_up(Code::CANCEL);

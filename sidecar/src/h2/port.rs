@@ -167,15 +167,23 @@ fn read_once(
     if n == 0 {
         return Poll::Ready(Ok(false));
     }
-    let mut rest = &scratch[..have + n];
-    while let Some((frame, after)) = Frame::cut(rest).map_err(Fault::Rules)? {
-        rest = after;
-        take(frame).map_err(Fault::Rules)?;
-    }
+    let rest = cut(&scratch[..have + n], take)?;
     early.clear();
     early.extend_from_slice(rest);
     if rest.is_empty() && early.capacity() > 0 {
         *early = Vec::new();
     }
     Poll::Ready(Ok(true))
+}
+
+/// Takes every whole frame; what is left is the beginning of one.
+pub(super) fn cut<'a>(
+    mut rest: &'a [u8],
+    take: &mut impl FnMut(Frame<'_>) -> Result<(), Code>,
+) -> Result<&'a [u8], Fault> {
+    while let Some((frame, after)) = Frame::cut(rest).map_err(Fault::Rules)? {
+        rest = after;
+        take(frame).map_err(Fault::Rules)?;
+    }
+    Ok(rest)
 }

@@ -1,6 +1,7 @@
 //! Splits a stream of gRPC messages, and looks for the error that Triton puts into them while the status stays OK.
 
-use super::{Findings, Streams};
+use super::Findings;
+use crate::rewrite::StreamForm;
 use serinus_common::class::Class;
 
 /// Compressed flag and length.
@@ -8,7 +9,7 @@ const HEAD: usize = 5;
 
 #[derive(Clone, Debug)]
 pub(super) struct Frames {
-    streams: Streams,
+    form: StreamForm,
     head: [u8; HEAD],
     /// Bytes of the head that have come.
     have: usize,
@@ -22,9 +23,9 @@ pub(super) struct Frames {
 }
 
 impl Frames {
-    pub(super) fn new(streams: Streams) -> Self {
+    pub(super) fn new(form: StreamForm) -> Self {
         Self {
-            streams,
+            form,
             head: [0; HEAD],
             have: 0,
             left: 0,
@@ -69,7 +70,7 @@ impl Frames {
         if self.have == HEAD {
             let [compressed, length @ ..] = self.head;
             self.left = u32::from_be_bytes(length);
-            let wrapped = self.streams == Streams::Triton;
+            let wrapped = self.form == StreamForm::Wrapped;
             self.unread |= wrapped && compressed != 0;
             self.fields = (wrapped && compressed == 0).then(Fields::default);
         }

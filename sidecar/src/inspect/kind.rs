@@ -1,7 +1,5 @@
 //! Which rules an answer is judged by: those of the protocol that the call was made in, never guessed from the answer.
 
-use thiserror::Error;
-
 /// What kind of call it is, as far as its answer is judged by it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Kind {
@@ -20,36 +18,6 @@ pub enum Kind {
     Invocations,
     /// A stream of gRPC messages: `ModelStreamInfer`.
     Messages,
-}
-
-/// What the answers of a gRPC `ModelStreamInfer` are. They cannot be told apart by their bytes: both begin with a string
-/// in field 1, which is the model's name in one and an error in the other.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Streams {
-    /// `ModelInferResponse`: MLServer, Seldon.
-    #[default]
-    Plain,
-    /// `ModelStreamInferResponse`, which can hold an error: Triton.
-    Triton,
-}
-
-/// The text is none.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error(
-    "{0:?} is unknown; write \"triton\" for servers that wrap the answers of ModelStreamInfer, else \"plain\""
-)]
-pub struct StreamsError(String);
-
-impl std::str::FromStr for Streams {
-    type Err = StreamsError;
-
-    fn from_str(text: &str) -> Result<Self, StreamsError> {
-        match text {
-            "plain" => Ok(Self::Plain),
-            "triton" => Ok(Self::Triton),
-            _ => Err(StreamsError(text.to_owned())),
-        }
-    }
 }
 
 impl Kind {
@@ -123,12 +91,5 @@ mod tests {
         }
         assert_eq!(Kind::of("GET", "/v1/chat/completions"), Kind::Other);
         assert_eq!(Kind::of("GET", "/v2/models/m/infer_stream"), Kind::Generate);
-    }
-
-    #[test]
-    fn what_streams_hold_is_declared() {
-        assert_eq!("triton".parse(), Ok(Streams::Triton));
-        assert_eq!("plain".parse(), Ok(Streams::Plain));
-        assert!("Triton".parse::<Streams>().is_err());
     }
 }

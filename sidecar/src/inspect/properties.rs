@@ -53,7 +53,7 @@ fn found<'a>(
     pieces: impl Iterator<Item = &'a [u8]>,
     how: End,
 ) -> Option<Findings> {
-    let mut inspector = Inspector::for_answer(call, Streams::Triton, head)?;
+    let mut inspector = Inspector::for_answer(call, StreamForm::Wrapped, head)?;
     pieces.for_each(|piece| inspector.feed(piece, || 1));
     Some(inspector.finish(how))
 }

@@ -64,7 +64,10 @@ impl Splitter {
     }
 
     pub(super) fn feed(&mut self, mut bytes: &[u8], mut on_event: impl FnMut(Event)) {
-        if std::mem::take(&mut self.after_cr) && bytes.first() == Some(&b'\n') {
+        if bytes.is_empty() {
+            return;
+        }
+        if std::mem::take(&mut self.after_cr) && bytes[0] == b'\n' {
             bytes = &bytes[1..];
         }
         while !bytes.is_empty() {

@@ -16,7 +16,7 @@ pub(super) fn head(status: u16, content_type: &'static [u8]) -> Head<'static> {
 
 /// Feeds one part a millisecond.
 fn inspect(call: Kind, head: &Head<'_>, parts: &[&str], how: End) -> Findings {
-    let mut inspector = Inspector::for_answer(call, Streams::Plain, head).unwrap();
+    let mut inspector = Inspector::for_answer(call, StreamForm::Plain, head).unwrap();
     for (at, part) in parts.iter().enumerate() {
         inspector.feed(part.as_bytes(), || (at as u64 + 1) * 1000);
     }
@@ -211,7 +211,7 @@ fn whole_completions_say_their_tokens() {
 
 #[test]
 fn most_answers_are_not_looked_at() {
-    let of = |call, head| Inspector::for_answer(call, Streams::Plain, &head).is_some();
+    let of = |call, head| Inspector::for_answer(call, StreamForm::Plain, &head).is_some();
     let long = Head {
         content_length: Some(1 << 20),
         ..head(200, JSON)

@@ -1,6 +1,8 @@
 //! The counts of one rollout's epoch.
 
 use super::Tally;
+use super::contents::Counting;
+use crate::inspect::Findings;
 use crate::route::split::User;
 use crate::shared::Portion;
 use crate::table::Route;
@@ -33,6 +35,8 @@ pub(crate) struct Live {
     tally: Tally,
     latency: Recorder,
     in_flight: u64,
+    /// From the first body on that said something.
+    contents: Option<Box<Counting>>,
     keys: Option<Box<Keys>>,
 }
 
@@ -105,6 +109,9 @@ impl Epoch {
             let mut live = live.borrow_mut();
             let mut tally = std::mem::take(&mut live.tally);
             tally.latency = live.latency.take();
+            if let Some(contents) = &mut live.contents {
+                tally.contents = contents.take();
+            }
             if self.is_reported(index, &tally) {
                 cell.push(tally.to_cell(name));
             }
@@ -234,6 +241,12 @@ impl Live {
 
     pub(crate) fn probe_failed(&mut self) {
         self.tally.failed_probes += 1;
+    }
+
+    /// Its body said so much. `failed`: the call is booked as a failure.
+    pub(crate) fn found(&mut self, found: &Findings, failed: bool) {
+        let contents = self.contents.get_or_insert_default();
+        contents.add(found, failed);
     }
 
     pub(crate) fn sent(&mut self, bytes: u64) {

@@ -1,5 +1,6 @@
 //! What is counted of a variant.
 
+use super::Contents;
 use serinus_common::class::Class;
 use serinus_common::sketch::Sketch;
 use serinus_proto::v1;
@@ -29,6 +30,8 @@ pub struct Tally {
     pub overrides: u64,
     /// Of the assigned ones: without a key.
     pub unkeyed: u64,
+    /// What the bodies of its answers said.
+    pub contents: Contents,
 }
 
 impl Tally {
@@ -58,6 +61,7 @@ impl Tally {
         self.diverted += other.diverted;
         self.overrides += other.overrides;
         self.unkeyed += other.unkeyed;
+        self.contents.merge(&other.contents);
     }
 
     /// As it is reported.
@@ -82,11 +86,12 @@ impl Tally {
             diverted: self.diverted,
             overrides: self.overrides,
             unkeyed: self.unkeyed,
+            contents: self.contents.to_wire(),
         }
     }
 }
 
-fn sketch(sketch: &Sketch) -> v1::Sketch {
+pub(super) fn sketch(sketch: &Sketch) -> v1::Sketch {
     let mut out = v1::Sketch::default();
     let mut last = 0;
     for (index, count) in sketch.iter() {
@@ -103,7 +108,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn tally() -> impl Strategy<Value = Tally> {
-        let numbers = prop::collection::vec(0u64..1000, 16);
+        let numbers = prop::collection::vec(0u64..1000, 22);
         let latency = prop::collection::vec((0u16..1120, 1u64..100), 0..20);
         (numbers, latency).prop_map(|(n, latency)| {
             let mut tally = Tally {
@@ -116,12 +121,23 @@ mod tests {
                 diverted: n[13],
                 overrides: n[14],
                 unkeyed: n[15],
+                contents: Contents {
+                    streams: n[16],
+                    failed_streams: n[17],
+                    unread_streams: n[18],
+                    chunks: n[19],
+                    input_tokens: n[20],
+                    output_tokens: n[21],
+                    ..Contents::default()
+                },
                 ..Tally::default()
             };
             tally.classes.copy_from_slice(&n[..7]);
-            latency
-                .iter()
-                .for_each(|&(i, count)| tally.latency.add(i, count));
+            latency.iter().for_each(|&(i, count)| {
+                tally.latency.add(i, count);
+                tally.contents.first_token.add(i / 2, count);
+                tally.contents.per_token.add(i / 3, count);
+            });
             tally
         })
     }
@@ -145,6 +161,13 @@ mod tests {
             prop_assert_eq!(classes, a.classes);
             prop_assert_eq!((cell.rescued, cell.user_errors, cell.diverted), (a.rescued, a.user_errors, a.diverted));
             prop_assert_eq!((cell.overrides, cell.unkeyed, cell.assigned), (a.overrides, a.unkeyed, a.assigned));
+            let contents = cell.contents.unwrap_or_default();
+            let numbers = [contents.streams, contents.failed_streams, contents.unread_streams];
+            prop_assert_eq!(numbers, [a.contents.streams, a.contents.failed_streams, a.contents.unread_streams]);
+            prop_assert_eq!((contents.input_tokens, contents.output_tokens), (a.contents.input_tokens, a.contents.output_tokens));
+            prop_assert_eq!(contents.chunks, a.contents.chunks);
+            prop_assert_eq!(contents.first_token.unwrap_or_default(), sketch(&a.contents.first_token));
+            prop_assert_eq!(contents.per_token.unwrap_or_default(), sketch(&a.contents.per_token));
             let sent = cell.latency.unwrap();
             let mut index = 0u32;
             let mut back = Sketch::default();

@@ -19,9 +19,10 @@ enum Order {
     Append(Vec<v1::Outcome>, Reply<Result<(), SpoolError>>),
     Read(usize, Reply<io::Result<Batch>>),
     Release(Batch, Reply<io::Result<()>>),
+    Close(Reply<()>),
 }
 
-/// Gives orders to the spool's thread, which ends when the last of these is gone. Cheap to clone.
+/// Gives orders to the spool's thread, which ends when the last of these is gone or when it is told to. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Writer {
     orders: Sender<Order>,
@@ -85,6 +86,15 @@ impl Writer {
         answer.await.map_err(io::Error::other)?
     }
 
+    /// Ends the thread. Everything that was appended is on disk then, and the files are closed.
+    pub async fn close(&self) {
+        let (reply, answer) = oneshot::channel();
+        if self.orders.send(Order::Close(reply)).is_ok() {
+            // An error means that it has ended already.
+            let _ = answer.await;
+        }
+    }
+
     /// Waits until outcomes have arrived since the last call.
     pub async fn arrival(&self) {
         self.state.arrived.notified().await;
@@ -100,7 +110,7 @@ impl Writer {
 fn work(mut spool: Spool, orders: &Receiver<Order>, state: &State) {
     let mut last_sync: Option<Instant> = None;
     let mut group = Vec::new();
-    loop {
+    let closing = loop {
         let order = match due(&group, last_sync) {
             None => orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
             Some(wait) => orders.recv_timeout(wait),
@@ -119,14 +129,19 @@ fn work(mut spool: Spool, orders: &Receiver<Order>, state: &State) {
                 answer(reply, released);
             }
             Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => break,
+            Ok(Order::Close(reply)) => break Some(reply),
+            Err(RecvTimeoutError::Disconnected) => break None,
         }
         if due(&group, last_sync) == Some(Duration::ZERO) {
             sync(&mut spool, &mut group, state);
             last_sync = Some(Instant::now());
         }
-    }
+    };
     sync(&mut spool, &mut group, state);
+    drop(spool);
+    if let Some(reply) = closing {
+        answer(reply, ());
+    }
 }
 
 /// How long the group may still wait for others; `None` while there is no group.
@@ -200,6 +215,20 @@ mod tests {
         assert!(writer.read(100).await.unwrap().items.is_empty());
         assert!(writer.append(vec![outcome(1)]).await.is_ok());
         assert!(writer.waiting_bytes() > 0);
+    }
+
+    #[tokio::test]
+    async fn a_closed_spool_refuses_and_another_finds_everything() {
+        let directory = tempfile::tempdir().unwrap();
+        let (spool, _) = Spool::open(directory.path(), 1 << 20).unwrap();
+        let writer = Writer::start(spool).unwrap();
+        let (kept, ()) = tokio::join!(writer.append(vec![outcome(1)]), writer.close());
+        kept.unwrap();
+        let refused = writer.append(vec![outcome(2)]).await;
+        assert!(matches!(refused, Err(SpoolError::Closed)));
+        writer.close().await;
+        let (other, _) = Spool::open(directory.path(), 1 << 20).unwrap();
+        assert_eq!(other.read(10).unwrap().items.len(), 1);
     }
 
     #[tokio::test]

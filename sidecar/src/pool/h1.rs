@@ -97,6 +97,7 @@ impl Endpoint {
 
     /// Closes connections that the other side has closed, and those that nobody has used since `before_ms`.
     pub(crate) fn sweep(&self, before_ms: u64) {
+        self.sweep_raw(before_ms);
         self.idle
             .borrow_mut()
             .retain_mut(|idle| idle.since_ms >= before_ms && idle.upstream.is_ready());

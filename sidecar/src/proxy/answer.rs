@@ -2,10 +2,13 @@
 //! the call.
 
 use super::attempt::Carrier;
+use super::rewriting::Restoration;
 use super::{Call, hygiene};
 use crate::classify::{self, Protocol};
+use crate::inspect::{End, Head, Inspector, Kind};
 use crate::worker::Busy;
-use http::Response;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderValue, Response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::{Bytes, Incoming};
 use serinus_common::class::Class;
@@ -16,12 +19,12 @@ use thiserror::Error;
 /// The body of an answer: our own, or the model's.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    kind: Kind,
+    origin: Origin,
     _busy: Busy,
 }
 
 #[derive(Debug)]
-enum Kind {
+enum Origin {
     Own(Bytes),
     Passed(Tail),
 }
@@ -43,16 +46,22 @@ struct Tail {
     carrier: Option<Carrier>,
     call: Box<Call>,
     stall_ms: u64,
+    restoration: Option<Box<Restoration>>,
+    /// What comes after something that was held back.
+    next: Option<Frame<Bytes>>,
     class: Class,
     /// gRPC has its last word in the trailers, which are still to come.
     awaits_status: bool,
+    inspector: Option<Box<Inspector>>,
     ended: bool,
+    /// How it broke off, while what came before is on its way.
+    broken: Option<CutShort>,
 }
 
 impl Answer {
     pub(super) fn own(text: Bytes, busy: Busy) -> Self {
         Self {
-            kind: Kind::Own(text),
+            origin: Origin::Own(text),
             _busy: busy,
         }
     }
@@ -72,9 +81,13 @@ impl Call {
             && class == Class::Ok
             && classify::grpc_status(&parts.headers).is_none();
         hygiene::clean_answer(&mut parts.headers);
-        if classify::is_event_stream(&parts.headers) {
+        let is_stream = classify::is_event_stream(&parts.headers);
+        if is_stream {
             self.ticket.stop_clock();
         }
+        let looked_at = is_stream || self.kind != Kind::Other;
+        let inspector = looked_at.then(|| self.inspector(&parts)).flatten();
+        let restoration = self.restoration(&mut parts);
         self.label(&mut parts.headers);
         let timeout = self
             .route
@@ -88,23 +101,62 @@ impl Call {
             carrier: Some(carrier),
             call: self,
             stall_ms,
+            restoration,
+            next: None,
             class,
             awaits_status,
+            inspector,
             ended: false,
+            broken: None,
         };
-        let kind = Kind::Passed(tail);
-        Response::from_parts(parts, Answer { kind, _busy: busy })
+        let origin = Origin::Passed(tail);
+        Response::from_parts(
+            parts,
+            Answer {
+                origin,
+                _busy: busy,
+            },
+        )
+    }
+}
+
+impl Call {
+    fn inspector(&self, parts: &http::response::Parts) -> Option<Box<Inspector>> {
+        let value = |name| parts.headers.get(name).map(HeaderValue::as_bytes);
+        let length = value(CONTENT_LENGTH).and_then(|text| str::from_utf8(text).ok());
+        let head = Head {
+            status: parts.status.as_u16(),
+            content_type: value(CONTENT_TYPE),
+            content_encoding: value(CONTENT_ENCODING),
+            content_length: length.and_then(|text| text.parse().ok()),
+        };
+        let serving = &self.route.route().variants[self.ticket.serving()];
+        Inspector::for_answer(self.kind, serving.stream, &head)
     }
 }
 
 impl Tail {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CutShort>>> {
+        if let Some(frame) = self.next.take() {
+            return Poll::Ready(Some(Ok(frame)));
+        }
         if self.ended {
-            return Poll::Ready(None);
+            return Poll::Ready(self.broken.take().map(Err));
         }
         let polled = self.poll_body(cx);
         match polled {
-            Poll::Ready(frame) => Poll::Ready(self.pass(frame)),
+            Poll::Ready(None) => {
+                self.complete();
+                Poll::Ready(self.held_back().map(Ok))
+            }
+            Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(self.pass(frame)))),
+            // What came before goes out first: a connection that is told of a cut drops what it has not yet written.
+            Poll::Ready(Some(Err(error))) => {
+                self.cut(self.call.fault_class().unwrap_or(Class::Model));
+                self.broken = Some(CutShort::Upstream(error));
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
             Poll::Pending if self.call.deadline.poll(cx).is_ready() => {
                 self.cut(Class::Timeout);
                 Poll::Ready(Some(Err(CutShort::Stalled)))
@@ -132,23 +184,12 @@ impl Tail {
         Pin::new(&mut self.body).poll_frame(&mut quiet)
     }
 
-    fn pass(
-        &mut self,
-        frame: Option<Result<Frame<Bytes>, hyper::Error>>,
-    ) -> Option<Result<Frame<Bytes>, CutShort>> {
-        let frame = match frame {
-            None => {
-                self.complete();
-                return None;
-            }
-            Some(Err(error)) => {
-                self.cut(Class::Model);
-                return Some(Err(CutShort::Upstream(error)));
-            }
-            Some(Ok(frame)) => frame,
-        };
+    fn pass(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
         if let Some(data) = frame.data_ref() {
             self.call.ticket.sent(data.len() as u64);
+            if let Some(inspector) = &mut self.inspector {
+                inspector.feed(data, || self.call.ticket.elapsed_micros());
+            }
             self.call.deadline.postpone(self.stall_ms);
         } else if let (true, Some(trailers)) = (self.awaits_status, frame.trailers_ref())
             && let Some(class) = classify::grpc_status(trailers)
@@ -159,7 +200,41 @@ impl Tail {
         if self.body.is_end_stream() {
             self.complete();
         }
-        Some(Ok(frame))
+        self.restored(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let ended = self.ended || self.body.is_end_stream();
+        ended && self.broken.is_none() && self.next.is_none()
+    }
+
+    /// The frame as the caller gets it.
+    fn restored(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
+        let Some(restoration) = &mut self.restoration else {
+            return frame;
+        };
+        match frame.into_data() {
+            Ok(data) => {
+                let data = restoration.feed(&data);
+                if self.ended {
+                    self.next = self.held_back();
+                }
+                Frame::data(data)
+            }
+            Err(trailers) => match self.held_back() {
+                Some(held) => {
+                    self.next = Some(trailers);
+                    held
+                }
+                None => trailers,
+            },
+        }
+    }
+
+    /// What the restoration has kept of an answer that ended within a frame.
+    fn held_back(&mut self) -> Option<Frame<Bytes>> {
+        let held = self.restoration.as_mut()?.restorer.finish();
+        (!held.is_empty()).then(|| Frame::data(held))
     }
 
     /// The answer has ended as it should.
@@ -171,7 +246,7 @@ impl Tail {
         } else {
             self.class
         };
-        self.call.ticket.end(class);
+        self.book(class, End::Whole);
         if let Some(carrier) = self.carrier.take()
             && let Some(upstream) = carrier.upstream
         {
@@ -183,17 +258,28 @@ impl Tail {
     /// It ended too soon; the connection is of no more use.
     fn cut(&mut self, class: Class) {
         self.ended = true;
-        self.call.ticket.end(class);
+        self.book(class, End::Cut);
         self.carrier = None;
+    }
+
+    fn book(&mut self, class: Class, how: End) {
+        let ticket = &mut self.call.ticket;
+        match self.inspector.take() {
+            Some(inspector) => ticket.end_found(class, &inspector.finish(how)),
+            None => ticket.end(class),
+        }
     }
 }
 
 impl Drop for Tail {
     fn drop(&mut self) {
-        // A body without content is never polled. Anything else that is dropped early is a caller who hung up, which
-        // is what the ticket books by itself.
-        if !self.ended && self.body.is_end_stream() {
-            self.complete();
+        if self.ended {
+            return;
+        }
+        // A body without content is never polled. Anything else that is dropped early is a caller who hung up.
+        match self.body.is_end_stream() {
+            true => self.complete(),
+            false => self.book(Class::Cancelled, End::Left),
         }
     }
 }
@@ -206,24 +292,26 @@ impl Body for Answer {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, CutShort>>> {
-        match &mut self.kind {
-            Kind::Own(text) if text.is_empty() => Poll::Ready(None),
-            Kind::Own(text) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(text))))),
-            Kind::Passed(tail) => tail.poll(cx),
+        match &mut self.origin {
+            Origin::Own(text) if text.is_empty() => Poll::Ready(None),
+            Origin::Own(text) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(text))))),
+            Origin::Passed(tail) => tail.poll(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.kind {
-            Kind::Own(text) => text.is_empty(),
-            Kind::Passed(tail) => tail.ended || tail.body.is_end_stream(),
+        match &self.origin {
+            Origin::Own(text) => text.is_empty(),
+            Origin::Passed(tail) => tail.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.kind {
-            Kind::Own(text) => SizeHint::with_exact(text.len() as u64),
-            Kind::Passed(tail) => tail.body.size_hint(),
+        match &self.origin {
+            Origin::Own(text) => SizeHint::with_exact(text.len() as u64),
+            // A restored body becomes longer or shorter.
+            Origin::Passed(tail) if tail.restoration.is_some() => SizeHint::default(),
+            Origin::Passed(tail) => tail.body.size_hint(),
         }
     }
 }

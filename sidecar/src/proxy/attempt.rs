@@ -3,7 +3,7 @@
 use super::body::{Fault, Outgoing};
 use super::saved::Saved;
 use super::{Call, Outcome, forward};
-use crate::classify::Protocol;
+use crate::classify::{self, Protocol};
 use crate::pool::{Claim, Endpoint, Upstream, least_outstanding};
 use crate::worker::Lane;
 use http::{Request, Response, Version};
@@ -21,7 +21,7 @@ pub(super) struct Carrier {
 
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// No endpoint accepts a connection.
     Connect,
     /// The connection ended before an answer began.
@@ -32,7 +32,7 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    pub(super) fn class(self) -> Class {
+    pub(crate) fn class(self) -> Class {
         match self {
             Self::Connect => Class::Connect,
             Self::Broken => Class::Model,
@@ -71,16 +71,34 @@ impl Call {
     /// At one endpoint; at another one if the first takes no connection.
     pub(super) async fn attempt(&self, variant: usize) -> Outcome {
         let lane = self.route.lane(variant);
+        self.gather().await?;
         let claim = self.claim(lane, None)?;
-        match self.attempt_at(claim).await {
+        match self.observed(claim).await {
             Ok(answered) => Ok(answered),
             Err(Unanswered::Failed(failure)) => Err(failure),
             Err(Unanswered::Refused(claim, error)) => {
                 let other = self.elsewhere(lane, claim, &error)?;
-                let answered = Box::pin(self.attempt_at(other)).await;
+                let answered = Box::pin(self.observed(other)).await;
                 answered.map_err(Unanswered::failure)
             }
         }
+    }
+
+    /// An endpoint that fails again and again is passed over for a while. A timeout does not count: it leaves requests
+    /// outstanding, and so few new ones come.
+    async fn observed(&self, claim: Claim) -> Attempted {
+        let endpoint = Rc::clone(claim.endpoint());
+        let attempted = self.attempt_at(claim).await;
+        let failed = match &attempted {
+            Ok((response, _)) => {
+                let protocol = self.found.protocol();
+                classify::of_head(protocol, response.status(), response.headers()).is_failure()
+            }
+            Err(Unanswered::Failed(failure)) => *failure == Failure::Broken,
+            Err(Unanswered::Refused(..)) => return attempted,
+        };
+        endpoint.answered(failed, self.worker.deadlines.now_ms());
+        attempted
     }
 
     async fn attempt_at(&self, claim: Claim) -> Attempted {
@@ -188,6 +206,12 @@ impl Call {
         fault.map_or(Failure::Broken, Failure::Body)
     }
 
+    /// The class of a call whose own body broke off.
+    pub(super) fn fault_class(&self) -> Option<Class> {
+        let fault = self.source.as_ref()?.fault()?;
+        Some(Failure::Body(fault).class())
+    }
+
     /// The request for one attempt. `again`: there may be another after it.
     fn request(
         &self,
@@ -207,17 +231,12 @@ impl Call {
         };
         // Only the last attempt leaves no copy.
         let mut head = head.ok_or(Failure::Broken)?;
-        let variant = &self.route.route().variants[self.ticket.serving()];
-        if let Some(rewrite) = &variant.rewrite {
-            forward::rename(&mut head, rewrite);
-        }
+        let body = self.rewritten(&mut head)?;
         if over_h2 {
             forward::to_h2(&mut head, endpoint);
         } else {
             forward::to_h1(&mut head, endpoint, self.found.host, self.upgrade.as_ref());
         }
-        let source = self.source.as_ref();
-        let body = source.map_or_else(Outgoing::empty, |source| source.outgoing());
         Ok(Request::from_parts(head, body))
     }
 }

@@ -1,6 +1,10 @@
 //! The request's body on its way to an endpoint: streamed as it arrives, and kept, up to a limit, so that the call can
 //! be made again. Keeping a part costs a reference, not a copy.
 
+mod editing;
+
+use crate::rewrite::{Edit, Names, Unchangeable};
+use editing::Editing;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::{Bytes, Incoming};
 use std::cell::RefCell;
@@ -26,6 +30,8 @@ struct Inner<B> {
     max: u64,
     attempt: u32,
     fault: Option<Fault>,
+    /// It is read before it is sent.
+    gathers: bool,
 }
 
 /// What was passed on and can be sent again. Short bodies are copied: a reference would hold on to the connection's read
@@ -112,6 +118,8 @@ pub(crate) enum Fault {
     TooLarge,
     /// The caller stopped sending.
     Caller,
+    /// The variant's rewrite cannot be written into it.
+    Unchangeable(Unchangeable),
 }
 
 /// The body is cut short.
@@ -126,6 +134,9 @@ pub(crate) enum SendError {
     /// Another attempt has taken over.
     #[error("another attempt has taken over")]
     Superseded,
+    /// The variant's rewrite cannot be written into it.
+    #[error("the variant's rewrite cannot be written: {0}")]
+    Unchangeable(Unchangeable),
 }
 
 /// What one attempt sends.
@@ -135,6 +146,7 @@ pub(crate) struct Outgoing<B = Incoming> {
     attempt: u32,
     /// Kept parts that were sent again already.
     at: usize,
+    editing: Option<Box<Editing>>,
 }
 
 impl<B> Source<B> {
@@ -149,6 +161,7 @@ impl<B> Source<B> {
             max,
             attempt: 0,
             fault: None,
+            gathers: false,
         })))
     }
 
@@ -162,6 +175,15 @@ impl<B> Source<B> {
         self.0.borrow().fault
     }
 
+    /// How long it becomes, where all of it is kept.
+    fn length_after(&self, edit: &Edit) -> Option<u64> {
+        let inner = self.0.borrow();
+        let whole = inner.ended && inner.replay_bytes.is_some();
+        let shared = inner.kept.shared.iter().map(|part| &part[..]);
+        let parts = std::iter::once(&inner.kept.copied[..]).chain(shared);
+        whole.then(|| edit.length(parts)).flatten()
+    }
+
     /// What the next attempt sends: everything from the start. Earlier attempts can read no more.
     pub(crate) fn outgoing(self: &Rc<Self>) -> Outgoing<B> {
         let mut inner = self.0.borrow_mut();
@@ -170,6 +192,7 @@ impl<B> Source<B> {
             source: Some(Rc::clone(self)),
             attempt: inner.attempt,
             at: 0,
+            editing: None,
         }
     }
 }
@@ -180,7 +203,16 @@ impl<B> Outgoing<B> {
             source: None,
             attempt: 0,
             at: 0,
+            editing: None,
         }
+    }
+
+    /// The same, changed on its way. `names` is told what the caller named.
+    pub(crate) fn edited(mut self, edit: Edit, names: Option<Rc<RefCell<Names>>>) -> Self {
+        let source = self.source.as_ref();
+        let length = source.and_then(|source| source.length_after(&edit));
+        self.editing = Some(Box::new(Editing::new(edit, length, names)));
+        self
     }
 }
 
@@ -211,6 +243,10 @@ where
 
     fn pass(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, SendError> {
         let Some(data) = frame.data_ref() else {
+            if self.gathers {
+                self.ended = true;
+                return Ok(frame);
+            }
             // Trailers are not kept.
             self.keep_no_more();
             return Ok(frame);
@@ -235,6 +271,64 @@ where
     }
 }
 
+impl<B: Body<Data = Bytes> + Unpin> Source<B>
+where
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    /// Reads all of it, if its length is known and all of it may be kept; otherwise nothing.
+    pub(crate) async fn gather(&self) -> Result<(), Fault> {
+        {
+            let mut inner = self.0.borrow_mut();
+            let rest = inner.body.size_hint().exact();
+            let length = rest.map(|rest| rest + inner.early.bytes());
+            let room = inner
+                .replay_bytes
+                .map(|most| most.saturating_sub(inner.kept.bytes));
+            inner.gathers = length
+                .zip(room)
+                .is_some_and(|(length, room)| length <= room as u64);
+            if !inner.gathers {
+                return Ok(());
+            }
+        }
+        std::future::poll_fn(|cx| {
+            let mut inner = self.0.borrow_mut();
+            while let Some(frame) = ready!(inner.poll(cx)) {
+                if frame.is_err() {
+                    return Poll::Ready(Err(inner.fault.unwrap_or(Fault::Caller)));
+                }
+            }
+            Poll::Ready(Ok(()))
+        })
+        .await
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Outgoing<B>
+where
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    fn poll_original(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, SendError>>> {
+        let Some(source) = &self.source else {
+            return Poll::Ready(None);
+        };
+        let mut inner = source.0.borrow_mut();
+        if inner.attempt != self.attempt {
+            return Poll::Ready(Some(Err(SendError::Superseded)));
+        }
+        if let Some(part) = inner.kept.part(self.at) {
+            self.at += 1;
+            return Poll::Ready(Some(Ok(Frame::data(part))));
+        }
+        let polled = inner.poll(cx);
+        self.at = inner.kept.parts();
+        polled
+    }
+}
+
 impl<B: Body<Data = Bytes> + Unpin> Body for Outgoing<B>
 where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -246,21 +340,27 @@ where
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, SendError>>> {
-        let this = &mut *self;
-        let Some(source) = &this.source else {
-            return Poll::Ready(None);
-        };
-        let mut inner = source.0.borrow_mut();
-        if inner.attempt != this.attempt {
-            return Poll::Ready(Some(Err(SendError::Superseded)));
+        if self.editing.is_none() {
+            return self.poll_original(cx);
         }
-        if let Some(part) = inner.kept.part(this.at) {
-            this.at += 1;
-            return Poll::Ready(Some(Ok(Frame::data(part))));
+        loop {
+            let polled = ready!(self.poll_original(cx));
+            let this = &mut *self;
+            let Some(editing) = &mut this.editing else {
+                return Poll::Ready(polled);
+            };
+            let changed = editing.change(polled);
+            if let (Some(Err(SendError::Unchangeable(why))), Some(source)) =
+                (&changed, &this.source)
+            {
+                source.0.borrow_mut().fault = Some(Fault::Unchangeable(*why));
+            }
+            // What has become nothing need not be sent.
+            let empty = |frame: &Frame<Bytes>| frame.data_ref().is_some_and(Bytes::is_empty);
+            if !matches!(&changed, Some(Ok(frame)) if empty(frame)) {
+                return Poll::Ready(changed);
+            }
         }
-        let polled = inner.poll(cx);
-        this.at = inner.kept.parts();
-        polled
     }
 
     fn is_end_stream(&self) -> bool {
@@ -268,7 +368,9 @@ where
             return true;
         };
         let inner = source.0.borrow();
-        self.at >= inner.kept.parts()
+        let editing = self.editing.as_ref();
+        editing.is_none_or(|editing| !editing.holds())
+            && self.at >= inner.kept.parts()
             && inner.early.is_empty()
             && (inner.ended || inner.body.is_end_stream())
     }
@@ -277,6 +379,9 @@ where
         let Some(source) = &self.source else {
             return SizeHint::with_exact(0);
         };
+        if let Some(editing) = &self.editing {
+            return editing.size_hint();
+        }
         let inner = source.0.borrow();
         let again = inner.kept.bytes_from(self.at) + inner.early.bytes();
         let rest = inner.body.size_hint();

@@ -14,9 +14,9 @@ pub(crate) enum Mode {
     Judged,
     /// For its canary, whose breaker is open.
     Probe,
-    /// Apart: the request named its variant.
+    /// Apart: the request named its variant, or a rule did.
     Override,
-    /// For nobody: meant for a canary whose breaker is open.
+    /// For nobody: meant for a canary whose breaker is open, or that is not ready.
     Diverted,
     /// Not at all: a question about the server or the model.
     Unmeasured,
@@ -37,6 +37,8 @@ pub(crate) struct Choosing<'a, H> {
     pub(crate) head: &'a H,
     /// The key, where it was in the body.
     pub(crate) body_key: Option<&'a [u8]>,
+    /// In the place of a key, one that the request's answer carries; who has it is not known again before it comes back.
+    pub(crate) minted: Option<&'a [u8]>,
     /// There are headers named like ours.
     pub(crate) asks: bool,
     /// Stable can answer it if the canary fails.
@@ -53,7 +55,8 @@ impl<H: Head> Choosing<'_, H> {
                 mode: Mode::Unmeasured,
             };
         }
-        if let Some(variant) = self.asked_for(local) {
+        let asked = self.asked_for(local);
+        if let Some(variant) = asked.or_else(|| self.targeted(local)) {
             return Chosen {
                 variant,
                 user: None,
@@ -63,7 +66,11 @@ impl<H: Head> Choosing<'_, H> {
         let route = local.route();
         let key = self.body_key.map(Cow::Borrowed);
         let key = key.or_else(|| route.split.key.of(self.head));
-        let choice = route.split.choose(key.as_deref(), || worker.random());
+        let mut choice = match (&key, self.minted) {
+            (None, Some(minted)) => route.split.choose(Some(minted), || worker.random()),
+            _ => route.split.choose(key.as_deref(), || worker.random()),
+        };
+        choice.user = choice.user.filter(|_| key.is_some());
         Chosen {
             variant: choice.variant,
             user: choice.user,
@@ -79,11 +86,23 @@ impl<H: Head> Choosing<'_, H> {
         }
         let name = self.head.value("x-serinus-variant")?;
         let mut variants = route.variants.iter();
-        variants.position(|variant| variant.allowed && variant.name.as_bytes() == name)
+        let variant = variants.position(|variant| variant.name.as_bytes() == name)?;
+        is_usable(local, variant).then_some(variant)
+    }
+
+    /// The variant of the first rule that fits.
+    fn targeted(&self, local: &LocalRoute) -> Option<usize> {
+        let rules = &local.route().targeting;
+        rules.variant(self.head, |variant| is_usable(local, variant))
     }
 
     fn admit(&self, local: &LocalRoute, variant: usize) -> Mode {
         let breaker = local.route().variants[variant].breaker.as_ref();
+        // An open breaker goes on with its probes: they say more than the checks.
+        let is_open = || breaker.is_some_and(|breaker| breaker.is_open());
+        if variant != 0 && !local.lane(variant).is_ready() && !is_open() {
+            return Mode::Diverted;
+        }
         let admission = breaker
             .map(|breaker| breaker.admit(self.now_ms, self.rescuable || !local.policy().rescue));
         match admission {
@@ -92,4 +111,9 @@ impl<H: Head> Choosing<'_, H> {
             Some(Admission::Divert) => Mode::Diverted,
         }
     }
+}
+
+/// Whether requests may go to a variant that they, or a rule, name.
+fn is_usable(local: &LocalRoute, variant: usize) -> bool {
+    variant == 0 || (local.route().variants[variant].allowed && local.lane(variant).is_ready())
 }

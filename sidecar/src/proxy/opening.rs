@@ -1,6 +1,7 @@
 //! The beginning of a body, read where only it can tell the model or the key. It is kept, and goes to the model first.
 
 use super::body::Early;
+use super::minted::Minted;
 use super::refuse::Refusal;
 use crate::head::Head;
 use crate::route::json::Progress;
@@ -21,6 +22,8 @@ const COPIED: usize = 4096;
 pub(super) struct Opening {
     pub(super) route: Rc<LocalRoute>,
     pub(super) key: Option<Vec<u8>>,
+    /// The key that the answer brings to a caller without one.
+    pub(super) minted: Option<Minted>,
     pub(super) early: Early,
 }
 
@@ -61,7 +64,9 @@ impl Opening {
             Ok((route, key))
         };
         let (route, key) = within(worker, patience, reading).await?;
+        let minted = route.route().needs_cookie(head);
         Ok(Self {
+            minted: minted.then(|| Minted::new(worker)),
             route,
             key: key.filter(|key| !key.is_empty()),
             early: reader.early,

@@ -1,11 +1,13 @@
 //! Answers of the sidecar itself.
 
 use crate::classify::Protocol;
+use crate::rewrite::Unchangeable;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use hyper::body::Bytes;
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_ACCEPT: HeaderName = HeaderName::from_static("grpc-accept-encoding");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
 /// Why a request is not passed on, or why there is no answer to pass back.
@@ -21,10 +23,12 @@ pub(crate) enum Refusal {
     NoConnection,
     Broken,
     Timeout,
+    /// The variant is called by another name than the request can be made to say.
+    Unchangeable(Unchangeable),
 }
 
 impl Refusal {
-    fn status(self) -> StatusCode {
+    pub(crate) fn status(self) -> StatusCode {
         match self {
             Self::NoModel => StatusCode::NOT_FOUND,
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -35,6 +39,9 @@ impl Refusal {
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::NoConnection | Self::Broken => StatusCode::BAD_GATEWAY,
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::Unchangeable(Unchangeable::Tasks) => StatusCode::NOT_IMPLEMENTED,
+            Self::Unchangeable(Unchangeable::TooLong) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Unchangeable(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         }
     }
 
@@ -44,13 +51,14 @@ impl Refusal {
             Self::NoModel => "5",
             Self::HeadTooLarge | Self::BodyTooLarge => "8",
             Self::BadBody => "13",
-            Self::Upgrade => "12",
+            Self::Unchangeable(Unchangeable::TooLong) => "8",
+            Self::Upgrade | Self::Unchangeable(_) => "12",
             Self::Busy | Self::NoConnection | Self::Broken => "14",
             Self::SlowBody | Self::Timeout => "4",
         }
     }
 
-    fn text(self) -> &'static str {
+    pub(crate) fn text(self) -> &'static str {
         match self {
             Self::NoModel => {
                 "serinus: no model in the sidecar's file matches this request; see `match` in [[model]]"
@@ -68,6 +76,20 @@ impl Refusal {
             Self::NoConnection => "serinus: no endpoint of the model accepts a connection",
             Self::Broken => "serinus: the model closed the connection before it answered",
             Self::Timeout => "serinus: the model did not answer in time",
+            Self::Unchangeable(why) => match why {
+                Unchangeable::Encoded => {
+                    "serinus: the variant's rewrite names another model, which cannot be written into a body with content-encoding; send it without"
+                }
+                Unchangeable::Compressed => {
+                    "serinus: the variant's rewrite cannot be written into a compressed message; send it without compression"
+                }
+                Unchangeable::TooLong => {
+                    "serinus: the message is too long for the variant's rewrite"
+                }
+                Unchangeable::Tasks => {
+                    "serinus: MultiInference names a model in each task, which no rewrite changes; call Classify or Regress"
+                }
+            },
         }
     }
 
@@ -79,6 +101,9 @@ impl Refusal {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
             headers.insert(GRPC_STATUS, HeaderValue::from_static(self.grpc()));
             headers.insert(GRPC_MESSAGE, HeaderValue::from_static(self.text()));
+            if self == Self::Unchangeable(Unchangeable::Compressed) {
+                headers.insert(GRPC_ACCEPT, HeaderValue::from_static("identity"));
+            }
             return response;
         }
         *response.status_mut() = self.status();

@@ -2,11 +2,12 @@
 
 use super::choose::{Chosen, Mode};
 use crate::breaker::Change;
+use crate::inspect::Findings;
 use crate::meter::Live;
 use crate::worker::{LocalEvent, LocalRoute, Worker};
 use http::HeaderValue;
 use serinus_common::class::Class;
-use serinus_common::prediction_id::PredictionId;
+use serinus_common::prediction_id::{PredictionId, TEXT_LEN};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Instant;
@@ -138,6 +139,23 @@ impl Ticket {
         self.leave();
     }
 
+    /// The call has ended, and its answer's body had something to say.
+    pub(super) fn end_found(&mut self, seen: Class, found: &Findings) {
+        let class = found.over(seen);
+        if !self.ended && self.is_counted() && !self.charged {
+            let now_ms = self.worker.timeline.ms(Instant::now());
+            self.worker.meters.at(now_ms / 1000);
+            let meter = self.route.meter();
+            meter.count(self.serving, |live| live.found(found, class.is_failure()));
+        }
+        self.end(class);
+    }
+
+    /// Microseconds since the call began.
+    pub(super) fn elapsed_micros(&self) -> u64 {
+        micros(self.begun.start, Instant::now())
+    }
+
     fn is_counted(&self) -> bool {
         matches!(self.chosen.mode, Mode::Judged | Mode::Probe)
     }
@@ -202,7 +220,7 @@ impl Ticket {
     }
 
     /// For outcomes. Answers that count for nobody carry no rollout, so that their outcomes count for nobody either.
-    pub(crate) fn prediction_id(&self) -> HeaderValue {
+    pub(crate) fn prediction_text(&self) -> [u8; TEXT_LEN] {
         let route = self.route.route();
         let counts = self.is_counted() && !self.charged;
         let second = self.begun.unix_ms / 1000;
@@ -221,9 +239,14 @@ impl Ticket {
             sequence: self.worker.next_sequence(),
             second: u32::try_from(second).unwrap_or(u32::MAX),
         };
-        let text = bytes::Bytes::from(id.encode(self.route.id_key()));
+        id.text(self.route.id_key())
+    }
+
+    /// The same as a header.
+    pub(crate) fn prediction_id(&self) -> HeaderValue {
         // URL-safe base64 is a valid header value.
-        HeaderValue::from_maybe_shared(text).unwrap_or_else(|_| HeaderValue::from_static(""))
+        HeaderValue::from_bytes(&self.prediction_text())
+            .unwrap_or_else(|_| HeaderValue::from_static(""))
     }
 }
 

@@ -40,10 +40,34 @@ fn add_variant(into: &mut v1::VariantCell, from: v1::VariantCell) {
     }
     into.breaker_openings = into.breaker_openings.saturating_add(from.breaker_openings);
     into.failed_probes = into.failed_probes.saturating_add(from.failed_probes);
-    into.latency = match (into.latency.take(), from.latency) {
-        (Some(mine), Some(more)) => Some(add_sketch(&mine, &more)),
+    into.latency = add_sketches(into.latency.take(), from.latency);
+    into.contents = match (into.contents.take(), from.contents) {
+        (Some(mine), Some(more)) => Some(add_contents(mine, more)),
         (one, other) => one.or(other),
     };
+}
+
+fn add_contents(mut into: v1::Contents, from: v1::Contents) -> v1::Contents {
+    for (mine, more) in [
+        (&mut into.streams, from.streams),
+        (&mut into.failed_streams, from.failed_streams),
+        (&mut into.unread_streams, from.unread_streams),
+        (&mut into.chunks, from.chunks),
+        (&mut into.input_tokens, from.input_tokens),
+        (&mut into.output_tokens, from.output_tokens),
+    ] {
+        *mine = mine.saturating_add(more);
+    }
+    into.first_token = add_sketches(into.first_token.take(), from.first_token);
+    into.per_token = add_sketches(into.per_token.take(), from.per_token);
+    into
+}
+
+fn add_sketches(one: Option<v1::Sketch>, other: Option<v1::Sketch>) -> Option<v1::Sketch> {
+    match (one, other) {
+        (Some(mine), Some(more)) => Some(add_sketch(&mine, &more)),
+        (one, other) => one.or(other),
+    }
 }
 
 fn add_sketch(one: &v1::Sketch, other: &v1::Sketch) -> v1::Sketch {
@@ -114,6 +138,11 @@ mod tests {
             ok,
             breaker_openings: 1,
             latency: Some(sketch(&[(5, ok)])),
+            contents: Some(v1::Contents {
+                output_tokens: ok,
+                first_token: (ok > 3).then(|| sketch(&[(4, ok)])),
+                ..v1::Contents::default()
+            }),
             ..v1::VariantCell::default()
         };
         let cell = |second, variants| v1::Cell {
@@ -129,6 +158,9 @@ mod tests {
         assert_eq!((sum.variants[0].ok, sum.variants[1].ok), (7, 5));
         assert_eq!(sum.variants[0].breaker_openings, 2);
         assert_eq!(sum.variants[0].latency, Some(sketch(&[(5, 7)])));
+        let contents = sum.variants[0].contents.clone().unwrap();
+        assert_eq!(contents.output_tokens, 7);
+        assert_eq!(contents.first_token, Some(sketch(&[(4, 4)])));
     }
 
     #[test]

@@ -45,7 +45,7 @@ impl Reporting {
         };
         let (said, contact) = watch::channel(Contact::default());
         let (leave, leaving) = shutdown::channel();
-        let syncing = tokio::spawn(sync::run(peer, applier, said, leaving));
+        let syncing = tokio::spawn(sync::run(peer, applier, Arc::new(said), leaving));
         let (sealed, sealing) = mpsc::unbounded_channel();
         let reporting = tokio::spawn(run(reports.clone(), sealing, contact, reconnect));
         Self {

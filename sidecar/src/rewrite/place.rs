@@ -53,8 +53,7 @@ const TF_SERVICE: &str = "/tensorflow.serving.PredictionService/";
 const TF_CALLS: [&str; 4] = ["Predict", "Classify", "Regress", "GetModelMetadata"];
 
 /// Calls of OpenAI's protocol, and of its relatives, that name the model in their JSON.
-const OPENAI_CALLS: [&str; 10] = [
-    "/chat/completions",
+const OPENAI_CALLS: [&str; 9] = [
     "/completions",
     "/embeddings",
     "/responses",
@@ -80,7 +79,8 @@ pub(super) fn place(method: &str, path: &str, grpc: bool) -> Option<Place> {
     if let Some(at) = after(path, "/v1/models/") {
         return v1(path, at).map(Place::Path);
     }
-    if method != "POST" || !OPENAI_CALLS.iter().any(|call| path.ends_with(call)) {
+    let call = path.trim_end_matches('/');
+    if method != "POST" || !OPENAI_CALLS.iter().any(|known| call.ends_with(known)) {
         return None;
     }
     let azure = after(path, "/deployments/").and_then(|at| azure(path, at));
@@ -95,6 +95,16 @@ fn message(path: &str) -> Option<Place> {
         "MultiInference" => Some(Place::TfTasks),
         call => TF_CALLS.contains(&call).then_some(Place::TfMessage),
     }
+}
+
+/// Whether the answers of a gRPC call name the model in their fields 1 and 2.
+pub(super) fn is_infer(path: &str) -> bool {
+    path.strip_prefix(OIP_SERVICE) == Some("ModelInfer") || is_stream_infer(path)
+}
+
+/// Whether a call is the one whose answers are built in two ways.
+pub(super) fn is_stream_infer(path: &str) -> bool {
+    path.strip_prefix(OIP_SERVICE) == Some("ModelStreamInfer")
 }
 
 fn after(path: &str, part: &str) -> Option<usize> {
@@ -266,7 +276,7 @@ mod tests {
         for path in [
             "/v1/chat/completions",
             "/openai/v1/embeddings",
-            "/v1/responses",
+            "/v1/responses/",
             "/rerank",
         ] {
             assert_eq!(place("POST", path, false), Some(Place::Json), "{path}");

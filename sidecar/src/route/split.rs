@@ -17,6 +17,8 @@ pub(crate) enum HashRule {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Split {
     pub(crate) key: KeySource,
+    /// A request without the cookie that has the key is given one.
+    pub(crate) sticky: bool,
     hash: HashRule,
     lookup: Lookup,
 }
@@ -40,7 +42,12 @@ pub(crate) struct User {
 
 impl Split {
     pub(crate) fn new(key: KeySource, hash: HashRule, lookup: Lookup) -> Self {
-        Self { key, hash, lookup }
+        Self {
+            key,
+            sticky: false,
+            hash,
+            lookup,
+        }
     }
 
     /// Without a usable key the bucket is drawn: `random` is uniform over all u32.

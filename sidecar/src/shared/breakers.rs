@@ -23,6 +23,10 @@ impl BreakerCell {
         }
     }
 
+    pub(crate) fn is_open(&self) -> bool {
+        self.open.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn admit(&self, now_ms: u64, rescuable: bool) -> Admission {
         if !self.open.load(Ordering::Relaxed) {
             return Admission::Pass;

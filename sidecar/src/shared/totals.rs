@@ -33,6 +33,8 @@ pub struct LocalCounters {
     pub refused: u64,
     /// Of these: for a model that is not served here.
     pub unmatched: u64,
+    /// Of these: because they were no sound HTTP/1.1.
+    pub malformed: u64,
     /// Client connections that were turned away.
     pub connections_refused: u64,
     /// Client connections now.
@@ -46,11 +48,12 @@ pub(crate) enum Count {
     Refused,
     Unmatched,
     ConnectionRefused,
+    Malformed,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Counters {
-    events: [AtomicU64; 4],
+    events: [AtomicU64; 5],
     connections: AtomicI64,
 }
 
@@ -69,6 +72,7 @@ impl Counters {
             shed: of(Count::Shed),
             refused: of(Count::Refused),
             unmatched: of(Count::Unmatched),
+            malformed: of(Count::Malformed),
             connections_refused: of(Count::ConnectionRefused),
             connections: u64::try_from(self.connections.load(Ordering::Relaxed)).unwrap_or(0),
         }

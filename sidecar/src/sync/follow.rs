@@ -345,6 +345,9 @@ impl Follow {
         assignment
             .shares
             .retain(|share| !latched && !self.latches.covers(&assignment.rollout, &share.variant));
+        assignment
+            .targeting
+            .retain(|rule| !latched && !self.latches.covers(rollout, &rule.variant));
         if assignment.shares.len() < shares {
             // A tester's header must not reach a latched canary either.
             assignment.allow_override_header = false;

@@ -54,7 +54,7 @@ impl Sidecar {
             reconnect: Arc::new(Notify::new()),
         };
         let (leave, leaving) = shutdown::channel();
-        let task = tokio::spawn(run(peer, applier, said, leaving));
+        let task = tokio::spawn(run(peer, applier, Arc::new(said), leaving));
         Self {
             shared,
             clock,

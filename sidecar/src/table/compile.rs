@@ -1,6 +1,7 @@
 //! From the sidecar's own file and the assignments it holds to a table; every mistake is reported.
 
 mod rewrites;
+mod targeting;
 
 use super::matching::Index;
 use super::{Address, Held, Ids, ModelSpec, Policy, Route, StaticSplit, Table, Variant};
@@ -45,7 +46,9 @@ impl Table {
             return Err(errors);
         }
         let index = Index::new(routes.iter().map(|r| (r.model.as_str(), &r.matcher)));
-        let keyed = |route: &Arc<Route>| matches!(route.split.key, KeySource::Json(_));
+        let keyed = |route: &Arc<Route>| {
+            route.split.sticky || matches!(route.split.key, KeySource::Json(_))
+        };
         Ok(Self {
             looks_into_bodies: index.looks_into_bodies() || routes.iter().any(keyed),
             routes,
@@ -79,6 +82,7 @@ fn route(spec: &ModelSpec, held: Option<&Held>, errors: &mut Vec<String>) -> Opt
     let variants = variants(spec, assignment, &in_force, latched, errors);
     let split = split(assignment, &in_force, errors);
     let policy = policy(assignment.failure.as_ref(), frozen, errors);
+    let targeting = targeting::of(&assignment.targeting, &variants, errors);
     Some(Route {
         rewrites_bodies: rewrites::touch_bodies(&variants),
         model: spec.name.clone(),
@@ -88,6 +92,8 @@ fn route(spec: &ModelSpec, held: Option<&Held>, errors: &mut Vec<String>) -> Opt
         rollout_id: rollout_id?,
         matcher: spec.matcher.clone(),
         split: split?,
+        targeting,
+        ready_path: spec.ready_path.clone(),
         allow_override: assignment.allow_override_header,
         policy: policy?,
         frozen,
@@ -119,8 +125,10 @@ fn from_file(spec: &ModelSpec, errors: &mut Vec<String>) -> Option<v1::Assignmen
         assignment.bucketing = Some(v1::Bucketing {
             key: split.key.clone(),
             salt: split.salt.clone(),
+            sticky: split.sticky,
             ..Default::default()
         });
+        assignment.targeting.clone_from(&split.targeting);
     }
     assignment.variants = variants;
     Some(assignment)
@@ -260,9 +268,11 @@ fn variants(
             share_ppm,
             endpoints: endpoints(spec, variant, at, errors),
             rewrite: rewrites::of(spec, variant, errors),
+            stream: rewrites::stream(spec, variant),
             header,
             allowed: at == 0 || !latched,
             breaker: None,
+            health: Vec::new(),
         });
     }
     if out.len() > 255 {
@@ -330,7 +340,9 @@ fn split(
         v1::bucketing::Hash::Modulo => Some(HashRule::Modulo(bucketing.modulus)),
         _ => Some(HashRule::Xxh3(salt.into())),
     };
-    Some(Split::new(key?, hash?, Lookup::new(in_force)))
+    let mut split = Split::new(key?, hash?, Lookup::new(in_force));
+    split.sticky = bucketing.sticky && matches!(split.key, KeySource::Cookie(_));
+    Some(split)
 }
 
 fn valid_modulus(modulus: u32) -> bool {

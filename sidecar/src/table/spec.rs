@@ -22,6 +22,12 @@ pub struct ModelSpec {
     pub endpoints: BTreeMap<String, Vec<String>>,
     /// What the calls of variants are changed to, before what the plan says.
     pub rewrites: BTreeMap<String, rewrite::Spec>,
+    /// What the answers of gRPC streams are.
+    pub stream: rewrite::StreamForm,
+    /// The same of variants that differ.
+    pub streams: BTreeMap<String, rewrite::StreamForm>,
+    /// What is asked whether the model is ready; otherwise what its protocol has for that.
+    pub ready_path: Option<String>,
     /// A fixed split for a sidecar without a control plane.
     pub split: Option<StaticSplit>,
 }
@@ -35,6 +41,10 @@ pub struct StaticSplit {
     pub key: String,
     /// Like `bucketing.salt` in a plan.
     pub salt: String,
+    /// Like `bucketing.sticky` in a plan.
+    pub sticky: bool,
+    /// Like `targeting` in a plan.
+    pub targeting: Vec<v1::TargetingRule>,
 }
 
 /// How the requests of a model are recognised.

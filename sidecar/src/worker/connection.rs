@@ -137,6 +137,12 @@ impl State {
         self.order.get()
     }
 
+    /// Whether the answer in the making is to be the last one.
+    #[inline]
+    pub(crate) fn is_finishing(&self) -> bool {
+        self.order.get() >= Order::Finish
+    }
+
     fn enter(&self, phase: Phase) {
         self.phase.set(phase);
         self.since_ms.set(self.clock.now_ms());
@@ -148,7 +154,7 @@ impl State {
     }
 
     #[inline]
-    pub(super) fn bytes_came(&self) {
+    pub(crate) fn bytes_came(&self) {
         if self.phase.get() == Phase::Idle && !self.is_h2.get() {
             self.enter(Phase::Head);
         }

@@ -1,4 +1,4 @@
-//! The client's socket, with the bytes that were read to tell the protocols apart.
+//! The client's socket for hyper, with the bytes that were read before it was hyper's turn.
 
 use super::connection::State;
 use crate::net::Stream;
@@ -9,48 +9,24 @@ use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use tokio::io::AsyncReadExt as _;
-
-/// How every HTTP/2 connection begins (RFC 9113, section 3.4).
-const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 #[derive(Debug)]
 pub(super) struct ClientIo {
     inner: TokioIo<Stream>,
-    early: [u8; 24],
-    /// Unread part of `early`.
+    early: Vec<u8>,
+    /// Where the unread part of `early` begins.
     from: usize,
-    to: usize,
     state: Rc<State>,
 }
 
 impl ClientIo {
-    /// Reads until it is clear whether the client speaks HTTP/2; `None` if it hung up before.
-    pub(super) async fn open(
-        mut stream: Stream,
-        state: Rc<State>,
-    ) -> io::Result<Option<(Self, bool)>> {
-        let mut early = [0; 24];
-        let mut to = 0;
-        while to < early.len() {
-            let n = stream.read(&mut early[to..]).await?;
-            if n == 0 {
-                return Ok(None);
-            }
-            to += n;
-            if early[..to] != PREFACE[..to] {
-                break;
-            }
-        }
-        let is_h2 = early == *PREFACE;
-        let io = Self {
+    pub(super) fn new(stream: Stream, early: Vec<u8>, state: Rc<State>) -> Self {
+        Self {
             inner: TokioIo::new(stream),
             early,
             from: 0,
-            to,
             state,
-        };
-        Ok(Some((io, is_h2)))
+        }
     }
 
     pub(super) fn into_inner(self) -> Stream {
@@ -65,10 +41,13 @@ impl Read for ClientIo {
         mut buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if this.from < this.to {
-            let n = buffer.remaining().min(this.to - this.from);
+        if this.from < this.early.len() {
+            let n = buffer.remaining().min(this.early.len() - this.from);
             buffer.put_slice(&this.early[this.from..this.from + n]);
             this.from += n;
+            if this.from == this.early.len() {
+                (this.early, this.from) = (Vec::new(), 0);
+            }
             // The rest may be there already: hyper reads on by itself.
             return Poll::Ready(Ok(()));
         }

@@ -3,6 +3,7 @@
 use super::connection::{Order, State};
 use super::io::ClientIo;
 use super::{DrainPatience, LocalExecutor, Sealed, Worker, seal};
+use crate::fast::{self, HandOver};
 use crate::h2;
 use crate::listen::{Arrived, Listeners, Socket};
 use crate::net::Stream;
@@ -116,25 +117,19 @@ fn take(worker: &Rc<Worker>, servers: &Rc<Servers>, arrived: Arrived) {
     tokio::task::spawn_local(serve);
 }
 
-/// Shakes hands, and tells the protocols apart; `None` if the client hung up before.
-async fn open(
-    worker: &Worker,
-    arrived: Arrived,
-    state: &Rc<State>,
-) -> io::Result<Option<(ClientIo, bool)>> {
+/// Shakes hands.
+async fn open(worker: &Worker, arrived: Arrived) -> io::Result<Stream> {
     let stream = match arrived {
-        Arrived::Unix(stream) => Stream::from(stream),
-        Arrived::Tcp(stream) => {
-            stream.set_nodelay(true)?;
-            match &worker.tls.accept {
-                Some(tls) if tls.is_wanted(&stream).await? => {
-                    Box::pin(tls.accept(stream)).await?.into()
-                }
-                _ => stream.into(),
-            }
-        }
+        Arrived::Unix(stream) => return Ok(stream.into()),
+        Arrived::Tcp(stream) => stream,
     };
-    ClientIo::open(stream, Rc::clone(state)).await
+    stream.set_nodelay(true)?;
+    match &worker.tls.accept {
+        Some(tls) if tls.is_wanted(&stream).await? => {
+            Ok(Box::pin(tls.accept(stream)).await?.into())
+        }
+        _ => Ok(stream.into()),
+    }
 }
 
 struct Servers {
@@ -171,18 +166,29 @@ impl Servers {
         arrived: Arrived,
         state: &Rc<State>,
     ) -> io::Result<()> {
-        let opening = pin!(open(worker, arrived, state));
+        let opening = pin!(open(worker, arrived));
         let Some(opened) = unless(Order::Finish, state, opening).await else {
             return Ok(());
         };
-        let Some((io, is_h2)) = opened? else {
-            return Ok(());
-        };
+        let served = fast::serve(Rc::clone(worker), Rc::clone(state), opened?);
+        match served.await? {
+            Some(rest) => Box::pin(self.go_on(worker, rest, state)).await,
+            None => Ok(()),
+        }
+    }
+
+    /// What the fast path does not serve.
+    async fn go_on(
+        &self,
+        worker: &Rc<Worker>,
+        rest: HandOver,
+        state: &Rc<State>,
+    ) -> io::Result<()> {
         let (for_request, of_connection) = (Rc::clone(worker), Rc::clone(state));
         let service = service_fn(move |request| {
             proxy::serve(Rc::clone(&for_request), of_connection.begin(), request)
         });
-        if is_h2 {
+        if rest.is_h2 {
             state.speaks_h2();
             let server = self.h2.clone();
             let open_inner = Box::new(move |stream: Stream| {
@@ -190,8 +196,9 @@ impl Servers {
                 tokio::task::spawn_local(served);
             });
             let (worker, state) = (Rc::clone(worker), Rc::clone(state));
-            return h2::serve(worker, state, io.into_inner(), open_inner).await;
+            return h2::serve(worker, state, (rest.stream, rest.early), open_inner).await;
         }
+        let io = ClientIo::new(rest.stream, rest.early, Rc::clone(state));
         let mut connection = self.h1.serve_connection(io, service);
         let driven = Pin::new(&mut connection);
         drive(state, Order::Finish, driven, |c| c.graceful_shutdown()).await?;

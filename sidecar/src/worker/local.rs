@@ -20,6 +20,8 @@ use std::sync::Arc;
 pub(super) struct LocalTable {
     table: Option<Arc<Table>>,
     routes: Vec<Rc<LocalRoute>>,
+    /// Some endpoint may speak HTTP/2 to calls that could go over either.
+    any_h2: bool,
 }
 
 /// A model with a worker's own state.
@@ -30,6 +32,7 @@ pub(crate) struct LocalRoute {
     meter: Rc<Epoch>,
     lanes: Vec<Lane>,
     budget: Rc<RefCell<Budget>>,
+    any_h2: bool,
 }
 
 /// A variant with a worker's own state.
@@ -39,10 +42,20 @@ pub(crate) struct Lane {
     in_flight: Rc<Cell<usize>>,
 }
 
+impl Lane {
+    /// Whether at least one endpoint is ready, as the checks found.
+    #[inline]
+    pub(crate) fn is_ready(&self) -> bool {
+        self.endpoints.iter().any(|endpoint| endpoint.is_ready())
+    }
+}
+
 /// What outlives tables.
 #[derive(Debug, Default)]
 pub(super) struct Registry {
-    endpoints: HashMap<Address, Rc<Endpoint>>,
+    /// By model, variant and address: two variants of one server share no connections, so that neither can be in the
+    /// other's way.
+    endpoints: HashMap<(String, String, Address), Rc<Endpoint>>,
     in_flight: HashMap<(String, String), Rc<Cell<usize>>>,
     budgets: HashMap<String, Rc<RefCell<Budget>>>,
 }
@@ -62,17 +75,24 @@ impl Registry {
                 endpoints: variant
                     .endpoints
                     .iter()
-                    .map(|address| self.endpoint(address, limits, tls))
+                    .enumerate()
+                    .map(|(at, address)| {
+                        let key = (route.model.clone(), variant.name.clone(), address.clone());
+                        let endpoint = self.endpoint(key, limits, tls);
+                        endpoint.watch(variant.health.get(at).cloned());
+                        endpoint
+                    })
                     .collect(),
                 in_flight: self.in_flight(&route.model, &variant.name),
             });
-            let lanes = lanes.collect();
+            let lanes: Vec<Lane> = lanes.collect();
             let budget = self.budgets.entry(route.model.clone());
             let budget = budget.or_insert_with(|| Rc::new(RefCell::new(Budget::new(now_ms))));
             routes.push(Rc::new(LocalRoute {
                 route: Arc::clone(route),
                 table: Arc::clone(&table),
                 meter: meters.epoch(route),
+                any_h2: lanes.iter().any(Lane::may_speak_h2),
                 lanes,
                 budget: Rc::clone(budget),
             }));
@@ -80,15 +100,22 @@ impl Registry {
         self.forget_unused(&routes);
         LocalTable {
             table: Some(table),
+            any_h2: routes.iter().any(|local| local.any_h2),
             routes,
         }
     }
 
-    fn endpoint(&mut self, address: &Address, limits: &Limits, tls: &Arc<Tls>) -> Rc<Endpoint> {
-        let endpoint = self.endpoints.entry(address.clone());
+    fn endpoint(
+        &mut self,
+        key: (String, String, Address),
+        limits: &Limits,
+        tls: &Arc<Tls>,
+    ) -> Rc<Endpoint> {
+        let address = key.2.clone();
+        let endpoint = self.endpoints.entry(key);
         let new = || {
             let tls = Arc::clone(tls);
-            Rc::new(Endpoint::new(address.clone(), limits.connect_timeout, tls))
+            Rc::new(Endpoint::new(address, limits.connect_timeout, tls))
         };
         Rc::clone(endpoint.or_insert_with(new))
     }
@@ -128,6 +155,12 @@ impl LocalTable {
         table.is_some_and(|table| table.wants_body(head))
     }
 
+    /// Whether only the path through hyper can serve a request.
+    #[inline]
+    pub(super) fn is_for_hyper(&self, head: &impl Head) -> bool {
+        self.wants_body(head) || (self.any_h2 && self.route(head).is_some_and(|local| local.any_h2))
+    }
+
     pub(super) fn place_of_name(&self, head: &impl Head) -> Option<Place> {
         self.table.as_ref()?.place_of_name(head)
     }
@@ -138,6 +171,13 @@ impl LocalTable {
 
     fn at(&self, position: usize) -> Option<Rc<LocalRoute>> {
         self.routes.get(position).map(Rc::clone)
+    }
+}
+
+impl Lane {
+    fn may_speak_h2(&self) -> bool {
+        let mut endpoints = self.endpoints.iter();
+        endpoints.any(|endpoint| endpoint.may_speak_h2())
     }
 }
 

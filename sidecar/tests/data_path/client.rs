@@ -10,6 +10,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use serinus_common::bucket::hashed;
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 pub type SentBody = UnsyncBoxBody<Bytes, std::io::Error>;
@@ -41,8 +42,11 @@ impl Got {
 
 impl Client {
     pub async fn connect(addr: SocketAddr) -> Self {
-        let io = TokioIo::new(TcpStream::connect(addr).await.unwrap());
-        let (send, connection) = http1::handshake(io).await.unwrap();
+        Self::over(TcpStream::connect(addr).await.unwrap()).await
+    }
+
+    pub async fn over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
+        let (send, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection.with_upgrades());
         Self { send }
     }
@@ -85,7 +89,13 @@ pub fn user_of(variant: &str, share: f64, from: u32) -> String {
 }
 
 pub async fn h2(addr: SocketAddr) -> http2::SendRequest<SentBody> {
-    let io = TokioIo::new(TcpStream::connect(addr).await.unwrap());
+    h2_over(TcpStream::connect(addr).await.unwrap()).await
+}
+
+pub async fn h2_over(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+) -> http2::SendRequest<SentBody> {
+    let io = TokioIo::new(stream);
     let (send, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
     tokio::spawn(connection);
     send

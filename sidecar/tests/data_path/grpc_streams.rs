@@ -2,7 +2,8 @@
 
 use crate::client::{SentBody, body, h2};
 use crate::frames::{
-    CALL, DATA, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, Peer, RESET, SETTINGS, WINDOW, fields, frame,
+    CALL, DATA, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, Peer, RESET, SETTINGS, WINDOW,
+    fields, frame,
 };
 use crate::sidecar::{Setup, eventually};
 use crate::upstream::{AnswerBody, Upstream, full};

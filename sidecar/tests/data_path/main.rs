@@ -7,6 +7,8 @@
 )]
 
 mod bounds;
+mod certificates;
+mod choosing;
 mod client;
 mod counting;
 mod draining;
@@ -14,7 +16,11 @@ mod failing;
 mod frames;
 mod grpc;
 mod grpc_streams;
+mod inspecting;
+mod restoring;
+mod rewriting;
 mod sidecar;
 mod splitting;
 mod streaming;
+mod transport;
 mod upstream;

@@ -8,6 +8,7 @@ use serinus_runtime::shutdown::{self, Trigger};
 use serinus_sidecar::limits::Limits;
 use serinus_sidecar::listen::{self, Listen};
 use serinus_sidecar::meter::Tally;
+use serinus_sidecar::rewrite::StreamForm;
 use serinus_sidecar::shared::Shared;
 use serinus_sidecar::table::{Held, Ids, ModelSpec, Table};
 use serinus_sidecar::tls::Tls;
@@ -32,6 +33,7 @@ pub struct Setup {
     pub drain: DrainPatience,
     pub listen: Vec<Listen>,
     pub tls: Tls,
+    pub stream: StreamForm,
 }
 
 impl Setup {
@@ -69,11 +71,19 @@ impl Setup {
             },
             listen: vec!["127.0.0.1:0".parse().unwrap()],
             tls: Tls::plain(),
+            stream: StreamForm::Plain,
         }
     }
 
     pub fn failure(mut self, change: impl FnOnce(&mut v1::Failure)) -> Self {
         change(self.assignment.failure.as_mut().unwrap());
+        self
+    }
+
+    /// What calls of a variant are changed to.
+    pub fn rewrite(mut self, variant: &str, rewrite: v1::Rewrite) -> Self {
+        let mut variants = self.assignment.variants.iter_mut();
+        variants.find(|of| of.name == variant).unwrap().rewrite = Some(rewrite);
         self
     }
 
@@ -84,7 +94,7 @@ impl Setup {
 
     pub fn start(self) -> Sidecar {
         let shared = Arc::new(Shared::new());
-        shared.publish(table(&self.assignment));
+        shared.publish(table(&self.assignment, self.stream));
         let (sealed_out, sealed) = unbounded_channel();
         let (events_out, events) = unbounded_channel();
         let (trigger, drain) = shutdown::channel();
@@ -115,6 +125,7 @@ impl Setup {
         Sidecar {
             addr: addresses.iter().find_map(Listen::tcp).unwrap(),
             assignment: self.assignment,
+            stream: self.stream,
             workers,
             shared,
             sealed,
@@ -141,11 +152,12 @@ pub fn shares(share: f64) -> v1::Share {
     }
 }
 
-fn table(assignment: &v1::Assignment) -> Table {
+fn table(assignment: &v1::Assignment, stream: StreamForm) -> Table {
     let spec = ModelSpec {
         name: "m".into(),
         stable_name: "floor".into(),
         stable: vec!["http://127.0.0.1:1".into()],
+        stream,
         ..ModelSpec::default()
     };
     let held = Held {
@@ -167,6 +179,7 @@ pub struct Sidecar {
     pub events: UnboundedReceiver<LocalEvent>,
     pub sealed: UnboundedReceiver<Sealed>,
     assignment: v1::Assignment,
+    stream: StreamForm,
     workers: Workers,
     trigger: Trigger,
 }
@@ -184,7 +197,7 @@ impl Sidecar {
     pub fn reassign(&mut self, change: impl FnOnce(&mut v1::Assignment)) {
         self.assignment.epoch += 1;
         change(&mut self.assignment);
-        self.shared.publish(table(&self.assignment));
+        self.shared.publish(table(&self.assignment, self.stream));
     }
 
     pub fn start_draining(&self) {

@@ -7,10 +7,13 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::ServerConfig;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicUsize, Ordering};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
 
 pub type AnswerBody = UnsyncBoxBody<Bytes, std::io::Error>;
 
@@ -32,18 +35,63 @@ impl Upstream {
         F: Fn(Request<Incoming>) -> A + Clone + Send + Sync + 'static,
         A: Future<Output = Response<AnswerBody>> + Send + 'static,
     {
-        Self::bare(move |stream| {
-            let handler = handler.clone();
+        Self::bare(move |stream| Self::serve_h1(stream, handler.clone())).await
+    }
+
+    /// One connection.
+    pub async fn serve_h1<F, A>(
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        handler: F,
+    ) where
+        F: Fn(Request<Incoming>) -> A + Clone + Send + Sync + 'static,
+        A: Future<Output = Response<AnswerBody>> + Send + 'static,
+    {
+        let service = service_fn(move |request| {
+            let answer = handler(request);
+            async { Ok::<_, Infallible>(answer.await) }
+        });
+        let serve = hyper::server::conn::http1::Builder::new();
+        let _ = serve.serve_connection(TokioIo::new(stream), service).await;
+    }
+
+    async fn serve_h2<F, A>(
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        handler: F,
+    ) where
+        F: Fn(Request<Incoming>) -> A + Clone + Send + Sync + 'static,
+        A: Future<Output = Response<AnswerBody>> + Send + 'static,
+    {
+        let service = service_fn(move |request| {
+            let answer = handler(request);
+            async { Ok::<_, Infallible>(answer.await) }
+        });
+        let serve = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+        let _ = serve.serve_connection(TokioIo::new(stream), service).await;
+    }
+
+    /// Speaks TLS, and in it what was agreed on.
+    pub async fn tls<F, A>(config: Arc<ServerConfig>, handler: F) -> Self
+    where
+        F: Fn(Request<Incoming>) -> A + Clone + Send + Sync + 'static,
+        A: Future<Output = Response<AnswerBody>> + Send + 'static,
+    {
+        let plain = Self::bare(move |stream| {
+            let (handler, tls) = (handler.clone(), TlsAcceptor::from(Arc::clone(&config)));
             async move {
-                let service = service_fn(move |request| {
-                    let answer = handler(request);
-                    async { Ok::<_, Infallible>(answer.await) }
-                });
-                let serve = hyper::server::conn::http1::Builder::new();
-                let _ = serve.serve_connection(TokioIo::new(stream), service).await;
+                let Ok(stream) = tls.accept(stream).await else {
+                    return;
+                };
+                match stream.get_ref().1.alpn_protocol() {
+                    Some(b"h2") => Self::serve_h2(stream, handler).await,
+                    _ => Self::serve_h1(stream, handler).await,
+                }
             }
         })
-        .await
+        .await;
+        Self {
+            url: plain.url.replace("http://127.0.0.1", "https://localhost"),
+            ..plain
+        }
     }
 
     pub async fn h2<F, A>(handler: F) -> Self
@@ -51,18 +99,7 @@ impl Upstream {
         F: Fn(Request<Incoming>) -> A + Clone + Send + Sync + 'static,
         A: Future<Output = Response<AnswerBody>> + Send + 'static,
     {
-        Self::bare(move |stream| {
-            let handler = handler.clone();
-            async move {
-                let service = service_fn(move |request| {
-                    let answer = handler(request);
-                    async { Ok::<_, Infallible>(answer.await) }
-                });
-                let serve = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-                let _ = serve.serve_connection(TokioIo::new(stream), service).await;
-            }
-        })
-        .await
+        Self::bare(move |stream| Self::serve_h2(stream, handler.clone())).await
     }
 
     pub async fn bare<F, A>(connection: F) -> Self

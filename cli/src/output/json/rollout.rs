@@ -71,6 +71,12 @@ pub fn traffic(traffic: &v1::Traffic) -> Value {
         "exposed_users": traffic.exposed_users,
         "overrides": traffic.overrides,
         "unkeyed": traffic.unkeyed,
+        "stable_streams": traffic.stable_streams,
+        "canary_streams": traffic.canary_streams,
+        "stable_failed_streams": traffic.stable_failed_streams,
+        "canary_failed_streams": traffic.canary_failed_streams,
+        "stable_output_tokens": traffic.stable_output_tokens,
+        "canary_output_tokens": traffic.canary_output_tokens,
     })
 }
 

@@ -119,6 +119,17 @@ impl Activity {
         t.user_errors += pair.canary.user_errors + pair.stable.user_errors;
         t.overrides += pair.canary.overrides + pair.stable.overrides;
         t.unkeyed += pair.canary.unkeyed + pair.stable.unkeyed;
+        let (canary, stable) = (&pair.canary.contents, &pair.stable.contents);
+        for (total, more) in [
+            (&mut t.stable_streams, stable.streams),
+            (&mut t.canary_streams, canary.streams),
+            (&mut t.stable_failed_streams, stable.failed_streams),
+            (&mut t.canary_failed_streams, canary.failed_streams),
+            (&mut t.stable_output_tokens, stable.output_tokens),
+            (&mut t.canary_output_tokens, canary.output_tokens),
+        ] {
+            *total = total.saturating_add(more);
+        }
     }
 
     fn hear(&mut self, now_s: u64, canary: u64, others: u64) {

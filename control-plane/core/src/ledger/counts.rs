@@ -1,5 +1,6 @@
 //! Counts of one variant: mergeable, checked before they are merged.
 
+use super::contents::Contents;
 use serinus_common::class::Class;
 use serinus_common::sketch::{self, Sketch};
 use serinus_proto::v1;
@@ -34,6 +35,8 @@ pub struct Counts {
     pub overrides: u64,
     /// Requests without a key.
     pub unkeyed: u64,
+    /// What the bodies of answers said.
+    pub contents: Contents,
 }
 
 /// Why counts cannot be true.
@@ -45,6 +48,9 @@ pub enum CountsError {
     /// The sketch has another number of buckets and counts, or an index out of range.
     #[error("the latency sketch of {0} is malformed")]
     Sketch(String),
+    /// Another sketch is.
+    #[error("the contents of {0} are malformed")]
+    Contents(String),
     /// More latencies than requests.
     #[error("{0} has more latencies than requests")]
     Surplus(String),
@@ -59,6 +65,10 @@ impl Counts {
         let counts = Self::from_disk(cell)?;
         if counts.largest() >= LIMIT {
             return Err(CountsError::TooLarge(cell.variant.clone()));
+        }
+        // Tokens and parts are many to a request.
+        if counts.contents.streams >= LIMIT || !counts.contents.is_consistent() {
+            return Err(CountsError::Contents(cell.variant.clone()));
         }
         if counts.latency.total() > counts.requests() {
             return Err(CountsError::Surplus(cell.variant.clone()));
@@ -92,6 +102,8 @@ impl Counts {
             diverted: cell.diverted,
             overrides: cell.overrides,
             unkeyed: cell.unkeyed,
+            contents: Contents::from_wire(cell.contents.as_ref())
+                .ok_or_else(|| CountsError::Contents(cell.variant.clone()))?,
         })
     }
 
@@ -133,6 +145,7 @@ impl Counts {
             diverted: self.diverted,
             overrides: self.overrides,
             unkeyed: self.unkeyed,
+            contents: self.contents.to_wire(),
         }
     }
 
@@ -151,6 +164,7 @@ impl Counts {
         self.diverted += other.diverted;
         self.overrides += other.overrides;
         self.unkeyed += other.unkeyed;
+        self.contents.merge(&other.contents);
     }
 
     /// Requests that the split gave to the variant, whether or not an open breaker sent them elsewhere.
@@ -261,6 +275,14 @@ mod tests {
                 );
             }
         }
+        let mut more = cell(1, 0, &[]);
+        more.contents = Some(v1::Contents {
+            streams: 1,
+            failed_streams: 2,
+            ..v1::Contents::default()
+        });
+        let refused = Err(CountsError::Contents("v2".into()));
+        assert_eq!(Counts::from_wire(&more), refused);
         assert_eq!(
             Counts::from_wire(&cell(0, 0, &[5])),
             Err(CountsError::Surplus("v2".into()))

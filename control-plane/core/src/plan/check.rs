@@ -3,9 +3,11 @@
 mod bucketing;
 mod guardrails;
 mod ramp;
+mod rewrite;
 mod safety;
 mod shares;
 mod steps;
+mod targeting;
 mod timing;
 mod variants;
 
@@ -38,6 +40,7 @@ pub(super) fn plan(plan: &Plan, context: Context, problems: &Problems) {
     steps::check(plan, problems);
     ramp::check(plan, problems);
     bucketing::check(plan, problems);
+    targeting::check(plan, problems);
     timing::check(plan, problems);
     guardrails::check(plan, problems);
     safety::check(plan, problems);
@@ -50,6 +53,7 @@ pub(super) fn assumed_stable(plan: &Plan) -> Variant {
         .steps
         .iter()
         .flat_map(|step| step.split.keys())
+        .chain(plan.targeting.iter().map(|rule| &rule.variant))
         .find(|name| !canary(name))
         .map_or(STABLE_ALIAS, String::as_str);
     // A canary may have any name.

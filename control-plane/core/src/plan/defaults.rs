@@ -6,6 +6,7 @@ use serinus_proto::v1::bucketing::Hash;
 use serinus_proto::v1::failure::Fallback;
 use serinus_proto::v1::guardrail::{Action, Metric};
 use serinus_proto::v1::labelled::Direction;
+use serinus_proto::v1::targeting_rule::Place;
 use serinus_proto::v1::{
     Approval, Bake, Breaker, Bucketing, Budget, Confidence, ErrorRate, Failure, Guardrail,
     Labelled, Latency, OnNoEvidence, Plan, Step, Then, Variant, Warmup,
@@ -29,9 +30,25 @@ pub(super) fn fill(mut plan: Plan, stable: Option<&Variant>) -> Plan {
         if own.name == known.name && own.endpoints.is_empty() {
             own.endpoints.clone_from(&known.endpoints);
         }
+        if own.name == known.name && own.rewrite.is_none() {
+            own.rewrite.clone_from(&known.rewrite);
+        }
     }
     let bucketing = plan.bucketing.take().unwrap_or_default();
     plan.bucketing = Some(fill_bucketing(bucketing));
+    let stable = plan.stable.as_ref().map(|stable| stable.name.clone());
+    let taken = plan
+        .canaries
+        .iter()
+        .any(|canary| canary.name == STABLE_ALIAS);
+    for rule in &mut plan.targeting {
+        if let (STABLE_ALIAS, false, Some(name)) = (rule.variant.as_str(), taken, &stable) {
+            rule.variant.clone_from(name);
+        }
+        if let Some(Place::Header(name)) = &mut rule.place {
+            name.make_ascii_lowercase();
+        }
+    }
     fill_failure(plan.failure.get_or_insert_with(Failure::default));
     fill_ramp(&mut plan);
     fill_steps(&mut plan);

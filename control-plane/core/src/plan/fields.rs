@@ -9,20 +9,16 @@ use super::tree::Node;
 use prost_types::Duration;
 
 /// Capabilities that the design names and this version does not have.
-const NOT_YET: [&str; 13] = [
+const NOT_YET: [&str; 9] = [
     "shadow",
     "freeze",
     "winner",
-    "targeting",
     "prediction",
     "outcome_horizon",
     "gates",
     "gate",
     "selector",
-    "rewrite",
     "readiness",
-    "sticky",
-    "sticky_cookie",
 ];
 
 /// The map's entries that were not asked for yet.

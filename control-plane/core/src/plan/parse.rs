@@ -2,8 +2,10 @@
 
 mod guardrails;
 mod ramp;
+mod rewrite;
 mod safety;
 mod steps;
+mod targeting;
 
 use super::fields::{self, Fields};
 use super::path::Path;
@@ -11,6 +13,10 @@ use super::problems::Problems;
 use super::tree::Node;
 use serinus_proto::v1::bucketing::Hash;
 use serinus_proto::v1::{Bucketing, Plan, Variant};
+
+/// Where a key can be.
+pub(super) const KEY_FORM: &str =
+    "header:NAME, cookie:NAME, query:NAME, metadata:NAME, json:/POINTER, path:N or none";
 
 const VARIANT_FORM: &str = "{name: v2, endpoints: [http://127.0.0.1:9002]}";
 
@@ -35,6 +41,7 @@ pub(super) fn plan(node: &Node, problems: &Problems) -> (Plan, bool) {
     plan.ramp = ramp::read(&mut fields, problems);
     plan.guardrails = guardrails::read(&mut fields, problems);
     safety::read(&mut fields, &mut plan, problems);
+    plan.targeting = targeting::read(&mut fields, problems);
     plan.allow_large_first_step = fields.truth("allow_large_first_step").unwrap_or_default();
     plan.allow_override_header = fields.truth("allow_override_header").unwrap_or_default();
     fields.finish();
@@ -77,6 +84,9 @@ fn variant(node: &Node, path: &Path, problems: &Problems) -> Variant {
         );
         variant.endpoints.extend(url);
     }
+    variant.rewrite = fields
+        .take("rewrite")
+        .and_then(|(node, path)| rewrite::read(node, &path, problems));
     fields.finish();
     variant
 }
@@ -84,12 +94,7 @@ fn variant(node: &Node, path: &Path, problems: &Problems) -> Variant {
 fn bucketing(node: &Node, path: &Path, problems: &Problems) -> Option<Bucketing> {
     let mut fields = Fields::open(node, path, "{key: header:x-user-id}", problems)?;
     let bucketing = Bucketing {
-        key: fields
-            .text(
-                "key",
-                "header:NAME, cookie:NAME, query:NAME, metadata:NAME or none",
-            )
-            .unwrap_or_default(),
+        key: fields.text("key", KEY_FORM).unwrap_or_default(),
         hash: fields
             .choice("hash", &[("xxh3", Hash::Xxh3), ("modulo", Hash::Modulo)])
             .unwrap_or_default(),
@@ -102,6 +107,7 @@ fn bucketing(node: &Node, path: &Path, problems: &Problems) -> Option<Bucketing>
             )
             .map(|modulus| u32::try_from(modulus).unwrap_or(u32::MAX))
             .unwrap_or_default(),
+        sticky: fields.truth("sticky").unwrap_or_default(),
     };
     fields.finish();
     Some(bucketing)

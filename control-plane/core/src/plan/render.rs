@@ -9,9 +9,11 @@ use serinus_proto::v1::bucketing::Hash;
 use serinus_proto::v1::failure::Fallback;
 use serinus_proto::v1::guardrail::{Action, Metric};
 use serinus_proto::v1::labelled::Direction;
+use serinus_proto::v1::rewrite::Stream;
+use serinus_proto::v1::targeting_rule::{Place, Test};
 use serinus_proto::v1::{
     Approval, Bake, Breaker, Bucketing, Budget, Confidence, Failure, Guardrail, Labelled,
-    OnNoEvidence, Plan, Ramp, Step, Then, Variant, Warmup,
+    OnNoEvidence, Plan, Ramp, Rewrite, Step, TargetingRule, Then, Variant, Warmup,
 };
 
 /// The plan as text that reads back as the same plan. What is unset is left out.
@@ -44,6 +46,7 @@ pub fn to_yaml(plan: &Plan) -> String {
         plan.on_no_evidence.as_ref().map(on_no_evidence),
     );
     line("failure", plan.failure.as_ref().map(failure));
+    line("targeting", block(plan.targeting.iter().map(targeting)));
     let truth = |value: bool| value.then(|| "true".to_owned());
     line("allow_large_first_step", truth(plan.allow_large_first_step));
     line("allow_override_header", truth(plan.allow_override_header));
@@ -72,6 +75,22 @@ fn variant(variant: &Variant) -> String {
     Flow::default()
         .with("name", flow::text(&variant.name))
         .list("endpoints", endpoints)
+        .maybe("rewrite", variant.rewrite.as_ref().map(rewrite))
+        .close()
+}
+
+fn rewrite(rewrite: &Rewrite) -> String {
+    let stream = match rewrite.stream() {
+        Stream::Plain => Some("plain"),
+        Stream::Wrapped => Some("wrapped"),
+        Stream::Unspecified => None,
+    };
+    Flow::default()
+        .text("model", &rewrite.model)
+        .text("version", &rewrite.version)
+        .text("label", &rewrite.label)
+        .maybe("restore", rewrite.restore.then(|| "true".to_owned()))
+        .word("stream", stream)
         .close()
 }
 
@@ -89,6 +108,30 @@ fn bucketing(bucketing: &Bucketing) -> String {
             "modulus",
             (bucketing.modulus > 0).then(|| bucketing.modulus.to_string()),
         )
+        .word("sticky", bucketing.sticky.then_some("true"))
+        .close()
+}
+
+fn targeting(rule: &TargetingRule) -> String {
+    let (place, name) = match &rule.place {
+        Some(Place::Header(name)) => ("header", name.as_str()),
+        Some(Place::Cookie(name)) => ("cookie", name.as_str()),
+        None => ("header", ""),
+    };
+    let test = Flow::default().text("name", name);
+    let test = match &rule.test {
+        Some(Test::Equals(text)) => test.with("equals", flow::text(text)),
+        Some(Test::OneOf(list)) => {
+            let values = list.values.iter().map(|value| flow::text(value));
+            test.list("in", values.collect())
+        }
+        Some(Test::Prefix(text)) => test.with("prefix", flow::text(text)),
+        Some(Test::Regex(text)) => test.with("regex", flow::text(text)),
+        None => test,
+    };
+    Flow::default()
+        .text("variant", &rule.variant)
+        .with(place, test.close())
         .close()
 }
 

@@ -6,8 +6,10 @@ mod properties;
 mod ramp;
 mod reference;
 mod rendering;
+mod rewriting;
 mod settings;
 mod shortest;
+mod targeting;
 mod viewing;
 
 use super::{complete, parse};

@@ -60,14 +60,8 @@ impl Call {
         link.head(self.id, end, |encoder, out| match booked {
             Some(booked) => {
                 let variant = &booked.route.route().variants[booked.ticket.serving()];
-                let id = booked.ticket.prediction_id();
-                pass_answer(
-                    block,
-                    variant.header.as_bytes(),
-                    id.as_bytes(),
-                    encoder,
-                    out,
-                );
+                let id = booked.ticket.prediction_text();
+                pass_answer(block, variant.header.as_bytes(), &id, encoder, out);
             }
             None => pass_all(block, encoder, out),
         });

@@ -12,6 +12,7 @@ use super::super::window::Receiving;
 use super::{Booked, Bound, Call, Flow, Stage};
 use crate::classify::{self, Protocol};
 use crate::head::Head as _;
+use crate::inspect::Kind;
 use crate::proxy::LONGEST;
 use crate::proxy::choose::Choosing;
 use crate::proxy::refuse::Refusal;
@@ -45,13 +46,14 @@ pub(in crate::h2) fn begin(client: &Rc<Client>, id: u32, block: Block, end: bool
     }
 }
 
-/// Whether something has to be read from the body, or written into it.
+/// Whether something has to be read from a body, or written into it.
 fn needs_more(worker: &Worker, head: &RequestHead<'_>) -> bool {
     let rewrites = |route: Rc<LocalRoute>| {
         let mut variants = route.route().variants.iter();
         variants.any(|variant| variant.rewrite.is_some())
     };
-    worker.wants_body(head) || worker.route(head).is_some_and(rewrites)
+    let looks_into_answers = Kind::of(head.method(), head.path()) == Kind::Messages;
+    looks_into_answers || worker.wants_body(head) || worker.route(head).is_some_and(rewrites)
 }
 
 /// Everything but plain gRPC calls is passed on as it is.
@@ -115,6 +117,7 @@ fn book(
     let choosing = Choosing {
         head,
         body_key: None,
+        minted: None,
         asks: head.ours,
         rescuable: idempotent && route.policy().rescue && is_small(head, worker),
         now_ms: begun.unix_ms,

@@ -45,8 +45,8 @@ fn wrapped(error: &str) -> Vec<u8> {
     frame(&message.encode_to_vec(), 0)
 }
 
-fn found(streams: Streams, data: &[u8]) -> Findings {
-    let mut frames = Frames::new(streams);
+fn found(form: StreamForm, data: &[u8]) -> Findings {
+    let mut frames = Frames::new(form);
     frames.feed(data);
     frames.finish()
 }
@@ -57,8 +57,8 @@ fn an_error_in_band_is_the_models() {
     let failed = [wrapped(""), wrapped("boom"), wrapped("")].concat();
     let of = |data: &[u8]| {
         (
-            found(Streams::Triton, data).class,
-            found(Streams::Triton, data).chunks,
+            found(StreamForm::Wrapped, data).class,
+            found(StreamForm::Wrapped, data).chunks,
         )
     };
     assert_eq!(of(&whole), (None, 2));
@@ -68,10 +68,10 @@ fn an_error_in_band_is_the_models() {
 #[test]
 fn a_name_is_no_error_where_nothing_is_wrapped() {
     let data = frame(&answer("m").encode_to_vec(), 0);
-    assert_eq!(found(Streams::Plain, &data).class, None);
-    assert_eq!(found(Streams::Plain, &data).chunks, 1);
+    assert_eq!(found(StreamForm::Plain, &data).class, None);
+    assert_eq!(found(StreamForm::Plain, &data).chunks, 1);
     assert_eq!(
-        found(Streams::Triton, &data).class,
+        found(StreamForm::Wrapped, &data).class,
         Some(Class::Model),
         "which is why it is declared"
     );
@@ -80,7 +80,7 @@ fn a_name_is_no_error_where_nothing_is_wrapped() {
 #[test]
 fn compressed_messages_are_counted_and_not_read() {
     let data = frame(b"\x0a\x01x", 1);
-    let findings = found(Streams::Triton, &data);
+    let findings = found(StreamForm::Wrapped, &data);
     assert_eq!(
         (findings.class, findings.chunks, findings.unread),
         (None, 1, true)
@@ -89,20 +89,23 @@ fn compressed_messages_are_counted_and_not_read() {
 
 #[test]
 fn empty_messages_are_messages() {
-    assert_eq!(found(Streams::Triton, &frame(b"", 0).repeat(3)).chunks, 3);
+    assert_eq!(
+        found(StreamForm::Wrapped, &frame(b"", 0).repeat(3)).chunks,
+        3
+    );
 }
 
 proptest! {
     #[test]
     fn pieces_make_no_difference(errors in prop::collection::vec("[a-z]{0,3}", 0..5), size in 1usize..60) {
         let data: Vec<u8> = errors.iter().flat_map(|error| wrapped(error)).collect();
-        let mut frames = Frames::new(Streams::Triton);
+        let mut frames = Frames::new(StreamForm::Wrapped);
         data.chunks(size).for_each(|piece| {
             frames.feed(piece);
         });
         let findings = frames.finish();
         let failed = errors.iter().filter(|error| !error.is_empty()).count();
-        prop_assert_eq!(findings, found(Streams::Triton, &data));
+        prop_assert_eq!(findings, found(StreamForm::Wrapped, &data));
         prop_assert_eq!(findings.class.is_some(), failed > 0);
         prop_assert_eq!(findings.chunks, (errors.len() - failed) as u64);
     }
@@ -110,6 +113,6 @@ proptest! {
     #[test]
     fn any_bytes_are_scanned_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), framed in any::<bool>()) {
         let data = if framed { frame(&bytes, 0) } else { bytes };
-        let _ = found(Streams::Triton, &data);
+        let _ = found(StreamForm::Wrapped, &data);
     }
 }

@@ -29,6 +29,16 @@ fn every_line_end_ends_a_line() {
 }
 
 #[test]
+fn a_line_end_in_two_pieces_is_one() {
+    let mut splitter = Splitter::new(true);
+    let mut count = 0;
+    for piece in ["data: x\r", "", "\ndata: y\r", "\n", "\r", "\n"] {
+        splitter.feed(piece.as_bytes(), |_| count += 1);
+    }
+    assert_eq!(count, 1);
+}
+
+#[test]
 fn only_one_blank_is_taken_away() {
     assert!(events(b"data: [DONE]\n\n", false)[0].done);
     assert!(!events(b"data:  [DONE]\n\n", false)[0].done);

@@ -1,4 +1,5 @@
 use super::*;
+use crate::rewrite;
 use http_body_util::{BodyExt as _, StreamBody};
 use proptest::prelude::*;
 use std::convert::Infallible;
@@ -21,7 +22,10 @@ fn whole(sizes: &[usize]) -> Vec<u8> {
 }
 
 /// Reads up to `n` frames.
-async fn read(body: &mut Outgoing<Parts>, n: usize) -> Result<Vec<u8>, SendError> {
+async fn read<B>(body: &mut Outgoing<B>, n: usize) -> Result<Vec<u8>, SendError>
+where
+    B: Body<Data = Bytes, Error = Infallible> + Unpin,
+{
     let mut out = Vec::new();
     for _ in 0..n {
         match body.frame().await {
@@ -63,7 +67,85 @@ fn a_body_over_its_bound_is_cut() {
     });
 }
 
+/// A body that says how long it is.
+#[derive(Debug)]
+struct Known {
+    parts: Parts,
+    left: u64,
+}
+
+impl Body for Known {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let polled = Pin::new(&mut self.parts).poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            self.left -= frame.data_ref().map_or(0, |data| data.len() as u64);
+        }
+        polled
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}
+
+fn known(text: &str, piece: usize) -> Known {
+    let frames = text
+        .as_bytes()
+        .chunks(piece)
+        .map(|part| Ok(Frame::data(Bytes::copy_from_slice(part))));
+    let frames: Vec<_> = frames.collect();
+    Known {
+        parts: StreamBody::new(futures_util::stream::iter(frames)),
+        left: text.len() as u64,
+    }
+}
+
+fn named(model: &str) -> Edit {
+    let rewrite = rewrite::Rewrite::new(&rewrite::Spec {
+        model: Some(model.to_owned()),
+        ..Default::default()
+    });
+    let request = http::Request::post("/v1/completions").body(()).unwrap();
+    rewrite.edit(&request.into_parts().0).unwrap().unwrap()
+}
+
 proptest! {
+    #[test]
+    fn each_attempt_changes_the_original(
+        before in "[a-z]{0,30}", after in "[a-z]{0,9000}", piece in 1usize..6000, limit in 0usize..12_000,
+    ) {
+        let text = |model: &str| format!("{{\"a\":\"{before}\",\"model\":\"{model}\",\"b\":\"{after}\"}}");
+        let sent = text("caller's");
+        block_on(async {
+            let source = Source::new(known(&sent, piece), Early::default(), limit, 20_000);
+            source.gather().await.unwrap();
+            let names = Rc::new(RefCell::new(Names::default()));
+            let mut one = source.outgoing().edited(named("the canary's"), Some(Rc::clone(&names)));
+            let expected = text("the canary's");
+            let fits = sent.len() <= limit;
+            let length = fits.then_some(expected.len() as u64);
+            prop_assert_eq!(one.size_hint().exact(), length);
+            prop_assert_eq!(read(&mut one, usize::MAX).await.unwrap(), expected.into_bytes());
+            prop_assert!(one.is_end_stream());
+            let named_by_caller = names.take().model;
+            prop_assert_eq!(named_by_caller.as_deref(), Some(&b"\"caller's\""[..]));
+            prop_assert_eq!(source.is_replayable(), fits);
+            if fits {
+                let mut two = source.outgoing().edited(named("s"), None);
+                prop_assert_eq!(read(&mut two, usize::MAX).await.unwrap(), text("s").into_bytes());
+                let mut three = source.outgoing();
+                prop_assert_eq!(read(&mut three, usize::MAX).await.unwrap(), sent.into_bytes());
+            }
+            Ok(())
+        })?;
+    }
+
     #[test]
     fn what_was_kept_is_sent_again_and_the_rest_follows(
         sizes in prop::collection::vec(0usize..50, 0..8),

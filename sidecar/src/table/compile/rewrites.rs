@@ -20,6 +20,15 @@ pub(super) fn of(
     mistakes.is_empty().then(|| Arc::new(Rewrite::new(&spec)))
 }
 
+/// What is declared of the answers of a variant's gRPC streams.
+pub(super) fn stream(file: &ModelSpec, variant: &v1::Variant) -> StreamForm {
+    let local = file.streams.get(&variant.name).copied();
+    let by_file = || file.rewrites.get(&variant.name)?.stream;
+    let by_plan = || from_plan(variant.rewrite.as_ref()?).stream;
+    let declared = local.or_else(by_file).or_else(by_plan);
+    declared.unwrap_or(file.stream)
+}
+
 pub(super) fn touch_bodies(variants: &[Variant]) -> bool {
     let mut rewrites = variants.iter().filter_map(|of| of.rewrite.as_ref());
     rewrites.any(|rewrite| rewrite.may_touch_bodies())

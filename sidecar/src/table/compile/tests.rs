@@ -76,6 +76,8 @@ fn a_static_split_needs_no_control_plane() {
         shares: BTreeMap::from([("v2".into(), 0.1)]),
         key: "header:x-user-id".into(),
         salt: "s".into(),
+        sticky: false,
+        targeting: Vec::new(),
     });
     let table = Table::compile(&[spec.clone()], &[], None).unwrap();
     assert_eq!(shares(&table), [900_000, 100_000]);
@@ -104,6 +106,41 @@ fn an_assignment_overrules_the_file_but_not_its_endpoints() {
         .insert("v2".into(), vec!["http://127.0.0.1:3".into()]);
     let table = Table::compile(&[spec], &[held(100_000)], None).unwrap();
     assert_eq!(url(&table, 1), "http://127.0.0.1:3");
+}
+
+#[test]
+fn the_files_rewrite_wins_over_the_plans() {
+    let mut held = held(1);
+    let versions = ["1", "2"].map(|version| v1::Rewrite {
+        version: version.into(),
+        ..Default::default()
+    });
+    for (variant, rewrite) in held.assignment.variants.iter_mut().zip(versions) {
+        variant.rewrite = Some(rewrite);
+    }
+    let mut spec = spec();
+    let renamed = |table: &Table, at: usize| {
+        let rewrite = table.routes()[0].variants[at].rewrite.as_ref().unwrap();
+        rewrite.path("POST", "/v2/models/m/infer").unwrap()
+    };
+    let table = Table::compile(&[spec.clone()], &[held.clone()], None).unwrap();
+    assert!(table.routes()[0].rewrites_bodies);
+    assert_eq!(renamed(&table, 0), "/v2/models/m/versions/1/infer");
+    assert_eq!(renamed(&table, 1), "/v2/models/m/versions/2/infer");
+    let local = crate::rewrite::Spec {
+        model: Some("local".into()),
+        ..Default::default()
+    };
+    spec.rewrites.insert("v1".into(), local);
+    let table = Table::compile(&[spec.clone()], &[held.clone()], None).unwrap();
+    assert_eq!(renamed(&table, 0), "/v2/models/local/infer");
+    assert_eq!(renamed(&table, 1), "/v2/models/m/versions/2/infer");
+    // The floor has it too.
+    let floor = Table::compile(&[spec], &[], None).unwrap();
+    assert_eq!(renamed(&floor, 0), "/v2/models/local/infer");
+    held.assignment.variants[1].rewrite = Some(v1::Rewrite::default());
+    let errors = Table::compile(&[self::spec()], &[held], None).unwrap_err();
+    assert!(errors[0].starts_with("model m: variant v2: rewrite: names nothing"));
 }
 
 #[test]

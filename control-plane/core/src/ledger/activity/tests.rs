@@ -34,6 +34,30 @@ fn rates_are_of_the_last_ten_seconds() {
 }
 
 #[test]
+fn streams_and_tokens_are_summed_by_variant() {
+    let mut activity = Activity::default();
+    let mut pair = pair(3, 4);
+    pair.canary.contents.streams = 3;
+    pair.canary.contents.failed_streams = 2;
+    pair.canary.contents.output_tokens = 70;
+    pair.stable.contents.streams = 4;
+    pair.stable.contents.output_tokens = 90;
+    for second in 100..102 {
+        activity.absorb(1, second, second, &pair);
+    }
+    let totals = activity.totals();
+    assert_eq!((totals.canary_streams, totals.stable_streams), (6, 8));
+    assert_eq!(
+        (totals.canary_failed_streams, totals.stable_failed_streams),
+        (4, 0)
+    );
+    assert_eq!(
+        (totals.canary_output_tokens, totals.stable_output_tokens),
+        (140, 180)
+    );
+}
+
+#[test]
 fn silence_is_measured_against_the_usual_rate() {
     let mut activity = Activity::default();
     activity.begin(1, 1);

@@ -1,5 +1,6 @@
 //! The key of a request, and how it is hashed.
 
+use crate::plan::parse::KEY_FORM;
 use crate::plan::path::Path;
 use crate::plan::problems::Problems;
 use crate::plan::share;
@@ -8,8 +9,7 @@ use serinus_common::bucket::BUCKETS;
 use serinus_proto::v1::bucketing::Hash;
 use serinus_proto::v1::{Bucketing, Plan};
 
-const KINDS: [&str; 4] = ["header", "cookie", "query", "metadata"];
-const FORM: &str = "header:NAME, cookie:NAME, query:NAME, metadata:NAME or none";
+const KINDS: [&str; 6] = ["header", "cookie", "query", "metadata", "json", "path"];
 
 /// Checks the bucketing, and every share against a modulus.
 pub(super) fn check(plan: &Plan, problems: &Problems) {
@@ -19,6 +19,9 @@ pub(super) fn check(plan: &Plan, problems: &Problems) {
     let path = Path::of("bucketing");
     if let Err(message) = key(&bucketing.key) {
         problems.add(&path.field("key"), message);
+    }
+    if bucketing.sticky {
+        sticky(bucketing, &path.field("sticky"), problems);
     }
     if bucketing.salt.len() > 256 {
         let message = format!("{} bytes long; at most 256", bucketing.salt.len());
@@ -35,6 +38,20 @@ pub(super) fn check(plan: &Plan, problems: &Problems) {
     }
 }
 
+fn sticky(bucketing: &Bucketing, path: &Path, problems: &Problems) {
+    if !bucketing.key.starts_with("cookie:") {
+        problems.add(
+            path,
+            "goes with a cookie only; write key: cookie:NAME, or leave it out",
+        );
+    } else if bucketing.hash() == Hash::Modulo {
+        problems.add(
+            path,
+            "gives keys that are no integers; leave it out, or use hash: xxh3",
+        );
+    }
+}
+
 fn key(key: &str) -> Result<(), String> {
     let shown: String = key
         .chars()
@@ -45,16 +62,28 @@ fn key(key: &str) -> Result<(), String> {
         return Ok(());
     }
     let Some((kind, name)) = key.split_once(':') else {
-        return Err(format!("\"{shown}\" names no place; write {FORM}"));
+        return Err(format!("\"{shown}\" names no place; write {KEY_FORM}"));
     };
-    if kind == "json" {
-        return Err("not supported in this version: bucketing.key json:".to_owned());
-    }
     if !KINDS.contains(&kind) {
         let hint = nearest(kind, KINDS)
             .map(|kind| format!("; did you mean {kind}:?"))
             .unwrap_or_default();
-        return Err(format!("\"{shown}\" is unknown; write {FORM}{hint}"));
+        return Err(format!("\"{shown}\" is unknown; write {KEY_FORM}{hint}"));
+    }
+    match kind {
+        "json" if is_pointer(name) => return Ok(()),
+        "json" => {
+            return Err(format!(
+                "\"{shown}\" has no JSON pointer (RFC 6901); write such as json:/user/id or json:/inputs/0/name"
+            ));
+        }
+        "path" if name.parse().is_ok_and(|n: u32| (1..=99).contains(&n)) => return Ok(()),
+        "path" => {
+            return Err(format!(
+                "\"{shown}\" names no segment; write path:1 for the first one, up to path:99"
+            ));
+        }
+        _ => {}
     }
     if name.is_empty() || name.len() > 128 || !name.chars().all(is_token) {
         return Err(format!(
@@ -68,6 +97,16 @@ fn key(key: &str) -> Result<(), String> {
         ));
     }
     Ok(())
+}
+
+/// As sidecars read it: a member or an element after each slash, `~0` for `~` and `~1` for `/`.
+fn is_pointer(text: &str) -> bool {
+    let mut escapes = text.split('~').skip(1);
+    text.starts_with('/')
+        && text.len() <= 256
+        && text.matches('/').count() <= 32
+        && !text.chars().any(char::is_control)
+        && escapes.all(|rest| rest.starts_with(['0', '1']))
 }
 
 /// A character of an HTTP token (RFC 9110, 5.6.2).
@@ -154,6 +193,10 @@ mod tests {
             "cookie:sid",
             "query:user",
             "metadata:user-id",
+            "json:/user",
+            "json:/inputs/0/a~1b",
+            "json:/",
+            "path:2",
         ] {
             assert_eq!(key(right), Ok(()), "{right}");
         }
@@ -165,13 +208,16 @@ mod tests {
             "hedder:x",
             "header:x-serinus-variant",
             "header:\n",
+            "json:",
+            "json:user",
+            "json:/a~2",
+            "json:/a~",
+            "path:0",
+            "path:x",
+            "path:100",
         ] {
             assert!(key(wrong).is_err(), "{wrong}");
         }
-        assert_eq!(
-            key("json:/user").unwrap_err(),
-            "not supported in this version: bucketing.key json:"
-        );
         assert!(
             key("hedder:x")
                 .unwrap_err()

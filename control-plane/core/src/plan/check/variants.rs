@@ -1,6 +1,6 @@
 //! Names and addresses.
 
-use super::Context;
+use super::{Context, rewrite};
 use crate::plan::path::Path;
 use crate::plan::problems::Problems;
 use serinus_proto::v1::{Plan, Variant};
@@ -28,6 +28,7 @@ pub(super) fn check(plan: &Plan, context: Context, problems: &Problems) {
         ),
     }
     canaries(plan, context, problems);
+    rewrite::pins(plan, problems);
 }
 
 fn canaries(plan: &Plan, context: Context, problems: &Problems) {
@@ -82,6 +83,9 @@ fn check_variant(variant: &Variant, example: &str, path: &Path, problems: &Probl
         &path.field("name"),
         problems,
     );
+    if let Some(of) = &variant.rewrite {
+        rewrite::check(of, &path.field("rewrite"), problems);
+    }
     let list = path.field("endpoints");
     if variant.endpoints.len() > MOST_ENDPOINTS {
         let message = format!(

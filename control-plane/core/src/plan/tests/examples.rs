@@ -2,11 +2,12 @@ use super::super::{complete, evidence_settings, parse, to_yaml};
 
 const EXAMPLE: &str = include_str!("../../../../../docs/examples/plan.yaml");
 const AUTO: &str = include_str!("../../../../../docs/examples/auto.yaml");
+const REWRITE: &str = include_str!("../../../../../docs/examples/rewrite.yaml");
 const SEEDS: &str = include_str!("../../../../../tests/plans/seeds.yaml");
 
 #[test]
 fn the_examples_are_complete_plans() {
-    for text in [EXAMPLE, AUTO, SEEDS] {
+    for text in [EXAMPLE, AUTO, REWRITE, SEEDS] {
         let plan = parse(text).unwrap_or_else(|violations| panic!("{violations:#?}"));
         let plan = complete(plan, None).unwrap_or_else(|violations| panic!("{violations:#?}"));
         assert_eq!(

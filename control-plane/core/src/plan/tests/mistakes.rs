@@ -118,10 +118,6 @@ fn capabilities_of_later_versions() {
             "winner: not supported in this version: winner",
         ),
         (
-            "targeting: []",
-            "targeting: not supported in this version: targeting",
-        ),
-        (
             "prediction: {json: /a}",
             "prediction: not supported in this version: prediction",
         ),
@@ -130,14 +126,6 @@ fn capabilities_of_later_versions() {
             "outcome_horizon: not supported in this version: outcome_horizon",
         ),
         ("gates: []", "gates: not supported in this version: gates"),
-        (
-            "bucketing: {key: json:/user}",
-            "bucketing.key: not supported in this version: bucketing.key json:",
-        ),
-        (
-            "bucketing: {sticky: true}",
-            "bucketing.sticky: not supported in this version: sticky",
-        ),
         (
             "guardrails: [{metric: error_rate, margin: 0.01, selector: {}}]",
             "guardrails[0].selector: not supported in this version: selector",
@@ -154,12 +142,12 @@ fn capabilities_of_later_versions() {
         mistakes(two),
         ["canaries: not supported in this version: more than one canary"]
     );
-    let rewrite =
-        "model: m\nstable: {name: v1}\ncanaries: [{name: v2, rewrite: x, endpoints: [ftp://h:2]}]";
+    let sticky =
+        "model: m\nstable: {name: v1}\ncanaries: [{name: v2, sticky: x, endpoints: [ftp://h:2]}]";
     assert_eq!(
-        mistakes(rewrite),
+        mistakes(sticky),
         [
-            "canaries[0].rewrite: not supported in this version: rewrite",
+            "canaries[0].sticky: not supported in this version: sticky",
             "canaries[0].endpoints[0]: \"ftp://h:2\" is no address; write such as http://127.0.0.1:9002, https://..., h2c://... or unix:/run/model.sock",
         ]
     );

@@ -48,8 +48,9 @@ fn plans() -> impl Strategy<Value = Plan> {
             "failure: {fallback: none, timeout: 3s}",
             "bucketing: {key: 'cookie:sid', salt: 'yes'}",
             "allow_override_header: true",
+            "targeting: [{variant: v2, header: {name: X-Beta, equals: '1'}}, {variant: v1, cookie: {name: g, in: [a, 'yes']}}, {variant: v2, header: {name: ua, regex: '^a[^b]+\\d'}}, {variant: v2, cookie: {name: p, prefix: 'é: '}}]",
         ],
-        0..=8,
+        0..=9,
     );
     (steps(), guardrails(), more).prop_map(|(steps, guardrails, more)| {
         let text = with(&(steps + &guardrails + &more.join("\n")));

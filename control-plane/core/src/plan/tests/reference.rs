@@ -4,9 +4,10 @@ use super::super::{choose_ramp, complete, parse, to_yaml, view};
 use super::{mistakes, with};
 
 const REFERENCE: &str = include_str!("../../../../../docs/plan-reference.md");
-const EXAMPLES: [&str; 2] = [
+const EXAMPLES: [&str; 3] = [
     include_str!("../../../../../docs/examples/plan.yaml"),
     include_str!("../../../../../docs/examples/auto.yaml"),
+    include_str!("../../../../../docs/examples/rewrite.yaml"),
 ];
 
 /// The YAML of the reference; what is no whole plan gets the small plan's head.

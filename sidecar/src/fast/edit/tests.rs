@@ -1,0 +1,89 @@
+use super::*;
+use crate::fast::lines::slots;
+use crate::fast::{answer, request};
+use proptest::prelude::*;
+
+fn request_as_sent(text: &str, target: Option<&str>) -> String {
+    let mut slots = slots();
+    let head = request::parse(text.as_bytes(), &mut slots)
+        .unwrap()
+        .unwrap();
+    let mut out = Vec::new();
+    let place = super::request(&mut out, &head, target);
+    let out = String::from_utf8(out).unwrap();
+    assert_eq!(&out[place], target.unwrap_or(head.target));
+    out
+}
+
+fn answer_as_sent(text: &str, close: bool) -> String {
+    let mut slots = slots();
+    let head = answer::parse(text.as_bytes(), &mut slots).unwrap().unwrap();
+    let mut out = Vec::new();
+    let labels = Labels {
+        variant: b"v2",
+        prediction_id: b"id",
+    };
+    super::answer(&mut out, &head, Some(labels), close);
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn what_need_not_change_does_not() {
+    let text = "POST /a?b HTTP/1.1\r\nhOsT:  ml.local \r\nX-A:1\r\nContent-Length: 5\r\n\r\n";
+    assert_eq!(request_as_sent(text, None), text);
+    let moved = request_as_sent(text, Some("/base/a?b"));
+    assert_eq!(moved, text.replace("/a?b", "/base/a?b"));
+}
+
+#[test]
+fn what_belongs_to_the_connection_is_left_out() {
+    let text = "GET / HTTP/1.1\r\nConnection: close, X-Hop, Host\r\nHost: a\r\nx-hop: 1\r\nKeep-Alive: 5\r\n\
+        X-Serinus-Variant: v2\r\nTE: gzip, Trailers\r\nX-Serinusx: 1\r\nProxy-Authorization: b\r\nConnection: content-length\r\nContent-Length: 0\r\n\r\n";
+    let sent = request_as_sent(text, None);
+    assert_eq!(
+        sent,
+        "GET / HTTP/1.1\r\nHost: a\r\nX-Serinusx: 1\r\nContent-Length: 0\r\nte: trailers\r\n\r\n"
+    );
+}
+
+#[test]
+fn answers_get_their_labels_at_the_end() {
+    let labels = "x-serinus-variant: v2\r\nx-serinus-prediction-id: id\r\n";
+    let text = "HTTP/1.1 200 Fine\r\nDate: x\r\nContent-length: 5\r\n\r\n";
+    let labelled = text.replace("\r\n\r\n", &format!("\r\n{labels}\r\n"));
+    assert_eq!(answer_as_sent(text, false), labelled);
+    let closed = text.replace(
+        "\r\n\r\n",
+        &format!("\r\n{labels}connection: close\r\n\r\n"),
+    );
+    assert_eq!(answer_as_sent(text, true), closed);
+    let old =
+        "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nX-SERINUS-VARIANT: v9\r\nX-A: b\r\n\r\n";
+    assert_eq!(
+        answer_as_sent(old, false),
+        format!("HTTP/1.1 200 OK\r\nX-A: b\r\n{labels}\r\n")
+    );
+    let empty = "HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n";
+    assert_eq!(
+        answer_as_sent(empty, false),
+        format!("HTTP/1.1 204 No Content\r\n{labels}\r\n")
+    );
+}
+
+proptest! {
+    #[test]
+    fn everything_else_stays_in_its_place(headers in prop::collection::vec(("(Connection|TE|Upgrade|keep-alive|X-[a-c]|x-serinus-[a-z]|Accept)", "[a-z, -]{0,12}"), 0..12)) {
+        let lines: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let text = format!("GET / HTTP/1.1\r\nHost: h\r\n{}\r\n", lines.concat());
+        let sent = request_as_sent(&text, None);
+        let mut slots = slots();
+        let head = request::parse(sent.as_bytes(), &mut slots).unwrap().unwrap();
+        prop_assert_eq!(head.length, sent.len());
+        let mut named: Vec<_> = headers.iter().filter(|(name, _)| name == "Connection").flat_map(|(_, value)| value.split(',')).map(str::trim).collect();
+        named.extend(["connection", "te", "upgrade", "keep-alive"]);
+        let stays = |name: &str| !named.iter().any(|other| other.eq_ignore_ascii_case(name)) && !name.starts_with("x-serinus-");
+        let kept: Vec<_> = headers.iter().zip(&lines).filter(|((name, _), _)| stays(name)).map(|(_, line)| line.as_str()).collect();
+        let te = if sent.contains("te: trailers") { "te: trailers\r\n" } else { "" };
+        prop_assert_eq!(&sent, &format!("GET / HTTP/1.1\r\nHost: h\r\n{}{te}\r\n", kept.concat()));
+    }
+}

@@ -1,0 +1,128 @@
+//! Bytes that wait for a socket to take them.
+
+use super::buffers::Buffers;
+use crate::net::Stream;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use tokio::io::AsyncWrite as _;
+
+/// Bytes on their way to a socket. Those of a request are kept after they were sent, as long as it may have to be sent
+/// again.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    bytes: Vec<u8>,
+    sent: usize,
+    /// Everything since the start of the message is here.
+    whole: bool,
+}
+
+impl Outbox {
+    /// `whole`: what is put in stays, until [`forget`](Self::forget).
+    pub(crate) fn new(buffers: &Buffers, whole: bool) -> Self {
+        Self {
+            bytes: buffers.take(),
+            sent: 0,
+            whole,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.sent == self.bytes.len()
+    }
+
+    /// Whether the message could be sent again from its start.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.whole
+    }
+
+    pub(crate) fn kept(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// To add to it.
+    pub(crate) fn bytes_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    /// Whether nothing of it was sent.
+    pub(crate) fn is_unsent(&self) -> bool {
+        self.whole && self.sent == 0
+    }
+
+    /// Sends everything again.
+    pub(crate) fn rewind(&mut self) {
+        self.sent = 0;
+    }
+
+    /// What was sent need not be kept.
+    pub(crate) fn forget(&mut self) {
+        self.whole = false;
+        if self.is_empty() {
+            self.bytes.clear();
+            self.sent = 0;
+        }
+    }
+
+    /// Sends what is here.
+    #[inline]
+    pub(crate) fn poll_flush(
+        &mut self,
+        stream: &mut Stream,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        while self.sent < self.bytes.len() {
+            let n = ready!(Pin::new(&mut *stream).poll_write(cx, &self.bytes[self.sent..]))?;
+            if n == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.sent += n;
+        }
+        if !self.whole {
+            self.bytes.clear();
+            self.sent = 0;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Sends what is here and then `more`, of which only the rest is copied that the socket does not take.
+    pub(crate) fn poll_send(
+        &mut self,
+        stream: &mut Stream,
+        cx: &mut Context<'_>,
+        more: &[u8],
+    ) -> Poll<io::Result<()>> {
+        let mut done = 0;
+        while done < more.len() {
+            let slices = [
+                io::IoSlice::new(&self.bytes[self.sent..]),
+                io::IoSlice::new(&more[done..]),
+            ];
+            let writing = match self.is_empty() {
+                true => Pin::new(&mut *stream).poll_write(cx, &more[done..]),
+                false => Pin::new(&mut *stream).poll_write_vectored(cx, &slices),
+            };
+            let n = match writing {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(n)) => n,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    self.bytes.extend_from_slice(&more[done..]);
+                    return Poll::Pending;
+                }
+            };
+            self.whole = false;
+            let own = n.min(self.bytes.len() - self.sent);
+            self.sent += own;
+            done += n - own;
+        }
+        self.bytes.clear();
+        self.sent = 0;
+        Poll::Ready(Ok(()))
+    }
+
+    pub(crate) fn give_back(self, buffers: &Buffers) {
+        buffers.give_back(self.bytes);
+    }
+}
