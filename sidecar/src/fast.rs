@@ -13,6 +13,9 @@ mod connection;
 mod early;
 mod edit;
 mod exchange;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
+mod guard;
 mod lines;
 mod malformed;
 mod outbox;
@@ -21,3 +24,4 @@ mod request;
 
 pub(crate) use buffers::Buffers;
 pub(crate) use connection::{HandOver, serve};
+pub(crate) use guard::Guard;

@@ -44,6 +44,16 @@ impl From<UnixStream> for Stream {
     }
 }
 
+impl Stream {
+    /// Closing it sends a reset instead of an end, where there is such a thing.
+    pub(crate) fn reset_on_close(&self) {
+        if let Self::Tcp(stream) = self {
+            // It is closed in the ordinary way then.
+            let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
+        }
+    }
+}
+
 /// A connection to an endpoint, and whether it carries HTTP/2. `offer` is what the caller can speak; only with TLS there
 /// is something to agree on.
 pub(crate) async fn connect(
@@ -69,16 +79,6 @@ pub(crate) async fn connect(
     let shaking = Box::pin(tls.dial.connect(host, stream, offer));
     let (stream, is_h2) = shaking.await?;
     Ok((stream.into(), is_h2))
-}
-
-impl Stream {
-    /// Closing it sends a reset instead of an end, where there is such a thing.
-    pub(crate) fn reset_on_close(&self) {
-        if let Self::Tcp(stream) = self {
-            // It is closed in the ordinary way then.
-            let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
-        }
-    }
 }
 
 macro_rules! each {

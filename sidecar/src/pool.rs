@@ -125,17 +125,6 @@ impl Endpoint {
         }
     }
 
-    /// Whether calls that could go over either may go over HTTP/2.
-    pub(crate) fn may_speak_h2(&self) -> bool {
-        matches!(self.address.scheme(), Scheme::Https | Scheme::H2c)
-    }
-
-    /// A connection that carries HTTP/1.1.
-    pub(crate) async fn open_h1(&self) -> io::Result<Stream> {
-        let (stream, _) = self.open(Offer::Http1).await?;
-        Ok(stream)
-    }
-
     /// The connections over which gRPC calls are relayed.
     pub(crate) fn relays(&self) -> &relay::Pool {
         &self.relays

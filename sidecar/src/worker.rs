@@ -30,9 +30,10 @@ use serinus_proto::v1;
 use serinus_runtime::shutdown::Drain;
 use std::cell::{Cell, Ref, RefCell};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::UnboundedSender;
 
 /// How the data path is set up.
@@ -132,9 +133,6 @@ pub fn spawn(
     let sockets = crate::listen::spread(sockets, workers)?;
     let mut threads = Vec::with_capacity(workers);
     for (index, sockets) in sockets.into_iter().enumerate() {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
         let seed = Seed {
             index,
             workers,
@@ -145,14 +143,23 @@ pub fn spawn(
         };
         let (sealed, drain, patience) = (sealed.clone(), drain.clone(), settings.drain);
         let thread = std::thread::Builder::new().name(format!("worker-{index}"));
+        let (report, started) = mpsc::channel();
         threads.push(thread.spawn(move || {
-            let tasks = tokio::task::LocalSet::new();
+            // It cannot be moved to its thread: no task that it runs ever leaves it.
+            let runtime = Builder::new_current_thread()
+                .enable_all()
+                .build_local(LocalOptions::default());
+            let runtime = match runtime {
+                Ok(runtime) => runtime,
+                Err(error) => return drop(report.send(error)),
+            };
+            drop(report);
             let worker = Rc::new(seed.grow());
-            tasks.block_on(
-                &runtime,
-                listen::run(worker, sockets, sealed, drain, patience),
-            );
+            runtime.block_on(listen::run(worker, sockets, sealed, drain, patience));
         })?);
+        if let Ok(error) = started.recv() {
+            return Err(error);
+        }
     }
     Ok(Workers { threads })
 }
@@ -224,12 +231,6 @@ impl Worker {
     #[inline]
     pub(crate) fn wants_body(&self, head: &impl Head) -> bool {
         self.newest().wants_body(head)
-    }
-
-    /// Whether only the path through hyper can serve a request, by the newest table.
-    #[inline]
-    pub(crate) fn is_for_hyper(&self, head: &impl Head) -> bool {
-        self.newest().is_for_hyper(head)
     }
 
     /// Where in its body a request names its model, if nothing else tells it.

@@ -94,7 +94,7 @@ async fn calls(
 ) -> Result<()> {
     stream.set_nodelay(true)?;
     let mut stream = BufReader::new(stream);
-    let body = r#"{"inputs":[{"name":"x","shape":[1],"datatype":"INT64","data":[7]}]}"#;
+    let body = r#"{"inputs":[{"name":"digit","shape":[1],"datatype":"INT64","data":[7]}]}"#;
     for number in 0..most {
         if stop.load(Ordering::SeqCst) {
             break;

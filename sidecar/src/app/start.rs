@@ -11,8 +11,8 @@ use crate::report::{self, Reports};
 use crate::shared;
 use crate::sync::Contact;
 use crate::table::Table;
-use crate::tls;
-use crate::worker::{self, Sealed, Workers};
+use crate::tls::{self, Tls};
+use crate::worker::{self, LocalEvent, Sealed, Workers};
 use anyhow::{Context as _, anyhow};
 use serinus_runtime::shutdown::{self, Drain, Trigger};
 use std::net::SocketAddr;
@@ -63,6 +63,32 @@ pub(super) struct Core {
 }
 
 impl Core {
+    fn new(
+        config: Sidecar,
+        sockets: &Sockets,
+        drain: Drain,
+        tls: Arc<Tls>,
+        events: mpsc::UnboundedReceiver<LocalEvent>,
+    ) -> anyhow::Result<Self> {
+        let admin = sockets.admin.address().ok().and_then(|at| at.tcp());
+        let inference = listen::addresses(&sockets.inference);
+        let shared: Shared = Arc::new(shared::Shared::new());
+        shared.watch_endpoints();
+        tokio::spawn(tls::watch(Arc::clone(&tls)));
+        Ok(Self {
+            inference: inference.context("listen: read the addresses")?,
+            admin: admin.context("admin: read the address")?,
+            seen: watch::start(Arc::clone(&shared), tls, events),
+            reports: Reports::new(config.name.clone(), config.workers),
+            said: Arc::new(channel(Contact::default()).0),
+            reconnect: Arc::default(),
+            started: Instant::now(),
+            drain,
+            shared,
+            config,
+        })
+    }
+
     /// What the admin port shows of it.
     pub(super) fn parts(&self) -> Parts {
         Parts {
@@ -83,37 +109,23 @@ impl Core {
     }
 }
 
+/// Ends of the channels between the workers and the rest.
+struct Channels {
+    sealed: mpsc::UnboundedSender<Sealed>,
+    local: mpsc::UnboundedSender<LocalEvent>,
+    drain: Drain,
+}
+
 /// Starts every part, and returns when calls are taken. What can fail comes before a running process gives up anything.
 pub(super) async fn start(config: Sidecar) -> anyhow::Result<Running> {
-    let started = Instant::now();
     compile(&config)?;
     let tls = Arc::new(config.tls.load()?);
-    let found = Predecessor::find(&config).await?;
-    let (mut predecessor, inherited) = match found {
-        Some((predecessor, sockets)) => (Some(predecessor), Some(sockets)),
-        None => (None, None),
-    };
+    let (mut predecessor, inherited) = Predecessor::find(&config).await?.unzip();
     let sockets = sockets(&config, inherited)?;
-    let inference = listen::addresses(&sockets.inference).context("listen: read the addresses")?;
-    let admin = sockets.admin.address().ok().and_then(|at| at.tcp());
-    let shared: Shared = Arc::new(shared::Shared::new());
-    shared.watch_endpoints();
     let (serving, drain) = shutdown::channel();
     let (sealed, sealing) = mpsc::unbounded_channel();
     let (local, events) = mpsc::unbounded_channel();
-    tokio::spawn(tls::watch(Arc::clone(&tls)));
-    let core = Core {
-        admin: admin.context("admin: read the address")?,
-        seen: watch::start(Arc::clone(&shared), Arc::clone(&tls), events),
-        reports: Reports::new(config.name.clone(), config.workers),
-        said: Arc::new(channel(Contact::default()).0),
-        reconnect: Arc::default(),
-        drain: drain.clone(),
-        shared: Arc::clone(&shared),
-        config,
-        inference,
-        started,
-    };
+    let core = Core::new(config, &sockets, drain.clone(), Arc::clone(&tls), events)?;
     if let Some(old) = &mut predecessor {
         old.release().await.context("handover")?;
     }
@@ -122,10 +134,12 @@ pub(super) async fn start(config: Sidecar) -> anyhow::Result<Running> {
     if predecessor.is_some() {
         settle(&core).await;
     }
-    let settings = core.config.worker_settings(tls);
-    let shares = clones(&sockets.inference).context("listen: share the sockets")?;
-    let workers = worker::spawn(&settings, shares, shared, sealed, local, drain)
-        .context("start the data path")?;
+    let channels = Channels {
+        sealed,
+        local,
+        drain,
+    };
+    let workers = start_workers(&core, &sockets, tls, channels)?;
     let door = open_door(&core.config);
     if let Some(old) = predecessor
         && let Err(error) = old.retire().await
@@ -142,6 +156,24 @@ pub(super) async fn start(config: Sidecar) -> anyhow::Result<Running> {
         reporting,
         handed_over: false,
     })
+}
+
+fn start_workers(
+    core: &Core,
+    sockets: &Sockets,
+    tls: Arc<Tls>,
+    channels: Channels,
+) -> anyhow::Result<Workers> {
+    let shares: std::io::Result<Vec<_>> = sockets.inference.iter().map(Socket::try_clone).collect();
+    let settings = core.config.worker_settings(tls);
+    let Channels {
+        sealed,
+        local,
+        drain,
+    } = channels;
+    let shares = shares.context("listen: share the sockets")?;
+    let shared = Arc::clone(&core.shared);
+    worker::spawn(&settings, shares, shared, sealed, local, drain).context("start the data path")
 }
 
 /// Mistakes of the own file that only compiling it shows.
@@ -179,10 +211,6 @@ fn sockets(config: &Sidecar, inherited: Option<Sockets>) -> anyhow::Result<Socke
         inference: listen::bind(&config.listening(), inference)?,
         admin: admin.into_iter().next().context("admin: no socket")?,
     })
-}
-
-fn clones(sockets: &[Socket]) -> std::io::Result<Vec<Socket>> {
-    sockets.iter().map(Socket::try_clone).collect()
 }
 
 fn start_reporting(core: &Core, sealing: mpsc::UnboundedReceiver<Sealed>) -> JoinHandle<()> {

@@ -3,6 +3,7 @@
 use super::body::Body;
 use super::lines::{Lengths, Options, Slots, check_line_ends, is, is_of_connection, is_ours};
 use super::malformed::Malformed;
+use crate::inspect;
 use httparse::{Header, Status};
 
 /// A sound head, and where it ends.
@@ -40,7 +41,7 @@ pub(crate) fn parse<'h, 'b>(
     let Status::Complete(length) = parsing? else {
         return Ok(None);
     };
-    let (Some(status), Some(minor)) = (parsed.code, parsed.version) else {
+    let (Some(status @ 100..), Some(minor)) = (parsed.code, parsed.version) else {
         return Err(Malformed::FirstLine);
     };
     let text = &bytes[..length];
@@ -104,8 +105,7 @@ impl AnswerHead<'_, '_> {
     }
 
     pub(crate) fn is_event_stream(&self) -> bool {
-        let kind = self.content_type.and_then(|kind| kind.get(..17));
-        kind.is_some_and(|kind| kind.eq_ignore_ascii_case(b"text/event-stream"))
+        self.content_type.is_some_and(inspect::is_event_stream)
     }
 }
 

@@ -1,7 +1,10 @@
 //! What a call may still do: how long it may take, and whether it may be made again, or by stable.
 
+use super::answer::AnswerHead;
 use super::request::RequestHead;
 use crate::head::Head as _;
+use crate::inspect::{self, Inspector, Kind};
+use crate::pool::Endpoint;
 use crate::proxy::LONGEST;
 use crate::proxy::choose::Choosing;
 use crate::proxy::refuse::Refusal;
@@ -24,6 +27,8 @@ pub(super) struct Call {
     /// The bound of the attempt has passed, or there is none any more.
     unbounded: bool,
     pub(super) idempotent: bool,
+    /// How its answer is looked at.
+    kind: Kind,
     rescue_granted: bool,
 }
 
@@ -42,12 +47,12 @@ impl Call {
     /// Chooses and books. `replayable`: the body is short enough to be sent again.
     pub(super) fn open(
         worker: &Rc<Worker>,
+        route: Rc<LocalRoute>,
         head: &RequestHead<'_, '_>,
         replayable: bool,
     ) -> Result<Self, Refusal> {
         let start = Instant::now();
         let now_ms = worker.deadlines.observe(start);
-        let route = worker.route(head).ok_or(Refusal::NoModel)?;
         let idempotent = !(head.marks.ours && is_marked_unsafe(head));
         let policy = *route.policy();
         let unix_ms = worker.timeline.ms(start);
@@ -69,6 +74,7 @@ impl Call {
             total_ms: now_ms + total.as_millis() as u64,
             unbounded: false,
             rescue_granted: false,
+            kind: Kind::of(head.method, head.path()),
             route,
             ticket,
             idempotent,
@@ -116,6 +122,29 @@ impl Call {
     pub(super) fn postpone(&self, worker: &Worker) {
         let stall = self.route.policy().timeout.max(worker.limits.idle_timeout);
         self.deadline.postpone(stall.as_millis() as u64);
+    }
+
+    /// The request's target as the variant's endpoint wants it, where that differs from how it came.
+    pub(super) fn target(&self, endpoint: &Endpoint, method: &str, came: &str) -> Option<String> {
+        let serving = &self.route.route().variants[self.ticket.serving()];
+        let rewrite = serving.rewrite.as_ref();
+        let renamed = rewrite.and_then(|rewrite| rewrite.path(method, came));
+        match endpoint.address().prefix() {
+            "" => renamed,
+            prefix => Some(format!("{prefix}{}", renamed.as_deref().unwrap_or(came))),
+        }
+    }
+
+    /// What looks at the answer's body; most are not looked at.
+    pub(super) fn inspector(&self, head: &AnswerHead<'_, '_>) -> Option<Box<Inspector>> {
+        let serving = &self.route.route().variants[self.ticket.serving()];
+        let head = inspect::Head {
+            status: head.status,
+            content_type: head.content_type,
+            content_encoding: head.content_encoding,
+            content_length: head.lengths.length,
+        };
+        Inspector::for_answer(self.kind, serving.stream, &head)
     }
 
     /// Name of the variant that answers, and the id under which outcomes may name the prediction.

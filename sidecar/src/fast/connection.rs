@@ -9,7 +9,7 @@ use super::own::{self, Manner};
 use super::request::{self, RequestHead};
 use crate::net::Stream;
 use crate::proxy::refuse::Refusal;
-use crate::worker::{Busy, Order, State, Worker};
+use crate::worker::{Busy, LocalRoute, Order, State, Worker};
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -178,11 +178,16 @@ impl Connection {
             }
             Ok(None) => (0, None),
             Err(why) => (bytes.len(), Some(self.malformed(why))),
-            Ok(Some(head)) if is_for_hyper(&head) || self.worker.is_for_hyper(&head) => {
-                (0, Some(Next::HandOver { is_h2: false }))
-            }
+            Ok(Some(head)) if is_for_hyper(&head) => (0, Some(Next::HandOver { is_h2: false })),
             Ok(Some(head)) => {
-                let (used, next) = self.begin(&head, &bytes[head.length..], cx);
+                let route = match self.worker.wants_body(&head) {
+                    true => return (0, Some(Next::HandOver { is_h2: false })),
+                    false => self.worker.route(&head),
+                };
+                if route.as_ref().is_some_and(|route| !is_simple(route, &head)) {
+                    return (0, Some(Next::HandOver { is_h2: false }));
+                }
+                let (used, next) = self.begin(route, &head, &bytes[head.length..], cx);
                 (head.length + used, Some(next))
             }
         }
@@ -190,6 +195,7 @@ impl Connection {
 
     fn begin(
         &mut self,
+        route: Option<Rc<LocalRoute>>,
         head: &RequestHead<'_, '_>,
         rest: &[u8],
         cx: &mut Context<'_>,
@@ -202,7 +208,8 @@ impl Connection {
             stream: &mut self.stream,
             early: &mut self.early,
         };
-        match Exchange::begin(&mut client, head, rest, cx) {
+        let begun = route.ok_or(Refusal::NoModel);
+        match begun.and_then(|route| Exchange::begin(&mut client, route, head, rest, cx)) {
             Ok((exchange, used)) => {
                 self.exchange = Some(exchange);
                 (used, Next::Exchange)
@@ -247,7 +254,7 @@ impl Connection {
             self.busy = Some(self.state.begin());
         }
         let end = match end {
-            End::Keep if self.state.is_finishing() => End::Close,
+            End::Keep if self.state.is_retiring() => End::Close,
             end => end,
         };
         let manner = Manner {
@@ -261,7 +268,9 @@ impl Connection {
 
     fn poll_exchange(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         if self.state.ordered(cx.waker()) == Order::Abort {
-            self.exchange = None;
+            if let Some(exchange) = self.exchange.take() {
+                exchange.finish(&self.worker);
+            }
             return Poll::Ready(End::Close);
         }
         let Some(exchange) = &mut self.exchange else {
@@ -317,6 +326,17 @@ impl Connection {
         .await;
         Ok(())
     }
+}
+
+/// Whether every variant takes the body as it came, and HTTP/1.1.
+fn is_simple(local: &LocalRoute, head: &RequestHead<'_, '_>) -> bool {
+    let route = local.route();
+    let mut rewrites = route
+        .variants
+        .iter()
+        .filter_map(|variant| variant.rewrite.as_ref());
+    let changes_body = route.rewrites_bodies && rewrites.any(|rewrite| rewrite.wants_body(head));
+    !changes_body && local.speaks_http1()
 }
 
 /// What is rare or another protocol's. hyper serves it, and the rest of the connection.

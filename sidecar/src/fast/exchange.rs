@@ -11,12 +11,13 @@ use super::edit::Labels;
 use super::outbox::Outbox;
 use super::own::{self, Manner};
 use super::request::RequestHead;
+use crate::inspect::{self, Inspector};
 use crate::net::Stream;
 use crate::pool::Claim;
 use crate::proxy::attempt::Failure;
 use crate::proxy::body::Fault;
 use crate::proxy::refuse::Refusal;
-use crate::worker::{Deadline, State, Worker};
+use crate::worker::{Deadline, LocalRoute, State, Worker};
 use serinus_common::class::Class;
 use std::io;
 use std::ops::Range;
@@ -25,8 +26,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead as _, ReadBuf};
 
-/// After the client has closed its half, an answer is waited for this long: it may only have said that it sends no more.
-const HALF_CLOSED_MS: u64 = 500;
+/// After the client has closed its half, the next part of the answer is waited for this long: it may have hung up, or
+/// only have said that it sends no more. In the first case its system tells us so at the next part.
+const HALF_CLOSED_MS: u64 = 1000;
 
 /// The client's side.
 #[derive(Debug)]
@@ -59,6 +61,8 @@ pub(super) struct Exchange {
     /// What is still to come of the request.
     request: Body,
     received: u64,
+    /// Too long to be kept for another attempt.
+    long: bool,
     up: Outbox,
     /// Length of the request's head in `up`, while that is whole.
     head_bytes: usize,
@@ -108,6 +112,7 @@ enum Answer {
     Body {
         body: Body,
         class: Class,
+        inspector: Option<Box<Inspector>>,
     },
     Over,
 }
@@ -120,6 +125,7 @@ impl Exchange {
     /// the request's.
     pub(super) fn begin(
         client: &mut Client<'_>,
+        route: Rc<LocalRoute>,
         head: &RequestHead<'_, '_>,
         rest: &[u8],
         cx: &mut Context<'_>,
@@ -133,7 +139,7 @@ impl Exchange {
             return Err(Refusal::BodyTooLarge);
         }
         let short = !head.lengths.chunked && announced <= limits.replay_bytes as u64;
-        let call = Call::open(client.worker, head, short)?;
+        let call = Call::open(client.worker, route, head, short)?;
         let buffers = &client.worker.buffers;
         let mut exchange = Self {
             call,
@@ -141,6 +147,7 @@ impl Exchange {
             keep: head.keeps_alive(),
             request: head.body(),
             received: 0,
+            long: announced > limits.replay_bytes as u64,
             up: Outbox::new(buffers, true),
             head_bytes: 0,
             target: 0..0,
@@ -177,7 +184,10 @@ impl Exchange {
             self.push(client, cx);
             self.pull(client, cx)?;
             if matches!(self.answer, Answer::Over) && self.down.is_empty() {
-                return Err(self.end);
+                return match self.end {
+                    End::Linger if self.keep => self.skip(client, cx),
+                    end => Err(end),
+                };
             }
             if !self.again {
                 self.watch(client, cx)?;
@@ -192,8 +202,7 @@ impl Exchange {
     /// Notices that the client hangs up while it waits.
     fn watch(&mut self, client: &mut Client<'_>, cx: &mut Context<'_>) -> Result<(), End> {
         if let Some(HalfClosed(patience)) = &self.half_closed {
-            let waits = matches!(self.answer, Answer::Head(_));
-            return match waits && patience.poll(cx).is_ready() {
+            return match patience.poll(cx).is_ready() {
                 true => Err(End::Close),
                 false => Ok(()),
             };
@@ -254,7 +263,7 @@ impl Exchange {
     fn own(&mut self, client: &mut Client<'_>, write: impl FnOnce(&mut Vec<u8>, Manner<'_>)) {
         self.hang_up();
         let done = self.request.is_done();
-        self.keep &= done && !client.state.is_finishing();
+        self.keep &= done && !client.state.is_retiring();
         let (variant, id) = self.call.labels();
         let labels = Labels {
             variant,
@@ -283,10 +292,21 @@ impl Exchange {
                 _ => End::Close,
             };
         }
-        self.answer = Answer::Over;
+        self.book(class, inspect::End::Cut);
         self.hang_up();
-        self.call.ticket.end(class);
         self.again = true;
+    }
+
+    /// The answer is over, in this way.
+    fn book(&mut self, class: Class, how: inspect::End) {
+        let ticket = &mut self.call.ticket;
+        match std::mem::replace(&mut self.answer, Answer::Over) {
+            Answer::Body {
+                inspector: Some(inspector),
+                ..
+            } => ticket.end_found(class, &inspector.finish(how)),
+            _ => ticket.end(class),
+        }
     }
 
     /// Drops the endpoint's connection.
@@ -295,8 +315,11 @@ impl Exchange {
         self.claim = None;
     }
 
-    /// Gives its buffers back.
-    pub(super) fn finish(self, worker: &Worker) {
+    /// Gives its buffers back. Where the answer is not over, the caller has hung up.
+    pub(super) fn finish(mut self, worker: &Worker) {
+        if !matches!(self.answer, Answer::Over) {
+            self.book(Class::Cancelled, inspect::End::Left);
+        }
         self.up.give_back(&worker.buffers);
         self.down.give_back(&worker.buffers);
     }

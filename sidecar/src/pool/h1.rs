@@ -70,6 +70,7 @@ impl Endpoint {
 
     async fn begin_h1(stream: Stream) -> io::Result<Box<Upstream>> {
         let (send, connection) = http1::Builder::new()
+            .preserve_header_case(true)
             .handshake(EndpointIo(TokioIo::new(stream)))
             .await
             .map_err(io::Error::other)?;

@@ -2,6 +2,8 @@
 
 use super::{Endpoint, MAX_IDLE};
 use crate::net::Stream;
+use crate::tls::Offer;
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Waker};
 use tokio::io::{AsyncRead as _, ReadBuf};
@@ -13,6 +15,17 @@ pub(super) struct Idle {
 }
 
 impl Endpoint {
+    /// Whether it is known to speak HTTP/1.1.
+    #[inline]
+    pub(crate) fn is_http1(&self) -> bool {
+        self.speaks_h2.get() == Some(false)
+    }
+
+    /// A new connection.
+    pub(crate) async fn connect_raw(&self) -> io::Result<Stream> {
+        Ok(self.open(Offer::Http1).await?.0)
+    }
+
     /// An idle connection that still works, as far as one can see.
     #[inline]
     pub(crate) fn reuse_raw(&self) -> Option<Stream> {

@@ -140,7 +140,7 @@ impl Ticket {
     }
 
     /// The call has ended, and its answer's body had something to say.
-    pub(super) fn end_found(&mut self, seen: Class, found: &Findings) {
+    pub(crate) fn end_found(&mut self, seen: Class, found: &Findings) {
         let class = found.over(seen);
         if !self.ended && self.is_counted() && !self.charged {
             let now_ms = self.worker.timeline.ms(Instant::now());
@@ -152,7 +152,7 @@ impl Ticket {
     }
 
     /// Microseconds since the call began.
-    pub(super) fn elapsed_micros(&self) -> u64 {
+    pub(crate) fn elapsed_micros(&self) -> u64 {
         micros(self.begun.start, Instant::now())
     }
 

@@ -137,12 +137,6 @@ impl State {
         self.order.get()
     }
 
-    /// Whether the answer in the making is to be the last one.
-    #[inline]
-    pub(crate) fn is_finishing(&self) -> bool {
-        self.order.get() >= Order::Finish
-    }
-
     fn enter(&self, phase: Phase) {
         self.phase.set(phase);
         self.since_ms.set(self.clock.now_ms());
@@ -178,7 +172,7 @@ impl State {
 
     /// Whether the answers should say that the connection ends.
     #[inline]
-    pub(super) fn is_retiring(&self) -> bool {
+    pub(crate) fn is_retiring(&self) -> bool {
         self.order.get() >= Order::Retire
     }
 

@@ -1,6 +1,8 @@
-//! The client's socket for hyper, with the bytes that were read before it was hyper's turn.
+//! The client's socket for hyper: what was read before it was hyper's turn comes first, and nothing unsound comes.
 
+use super::Worker;
 use super::connection::State;
+use crate::fast::{Guard, HandOver};
 use crate::net::Stream;
 use crate::pool::poll_write_joined;
 use hyper::rt::{Read, ReadBufCursor, Write};
@@ -9,28 +11,77 @@ use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead as _, ReadBuf};
+
+/// What a connection keeps of its buffer between reads.
+const KEPT: usize = 4 << 10;
 
 #[derive(Debug)]
 pub(super) struct ClientIo {
     inner: TokioIo<Stream>,
-    early: Vec<u8>,
-    /// Where the unread part of `early` begins.
+    /// Read, and sound.
+    ready: Vec<u8>,
+    /// Where the unread part of `ready` begins.
     from: usize,
+    /// Of HTTP/1 connections.
+    guard: Option<Guard>,
+    worker: Rc<Worker>,
     state: Rc<State>,
 }
 
 impl ClientIo {
-    pub(super) fn new(stream: Stream, early: Vec<u8>, state: Rc<State>) -> Self {
-        Self {
-            inner: TokioIo::new(stream),
-            early,
+    pub(super) fn new(rest: HandOver, worker: Rc<Worker>, state: Rc<State>) -> Self {
+        let mut io = Self {
+            inner: TokioIo::new(rest.stream),
+            ready: Vec::new(),
             from: 0,
+            guard: (!rest.is_h2).then(|| Guard::new(worker.limits.head_bytes)),
+            worker,
             state,
+        };
+        io.take(&rest.early);
+        io
+    }
+
+    /// The stream, and what was read from it and is not hyper's.
+    pub(super) fn into_inner(self) -> (Stream, Vec<u8>) {
+        let unread = self.ready[self.from..].to_vec();
+        (self.inner.into_inner(), unread)
+    }
+
+    fn take(&mut self, bytes: &[u8]) {
+        match &mut self.guard {
+            None => self.ready.extend_from_slice(bytes),
+            Some(guard) => {
+                if let Err(why) = guard.feed(bytes, &mut self.ready) {
+                    tracing::debug!(%why, "a request was not passed on");
+                    self.worker.count_malformed();
+                }
+            }
         }
     }
 
-    pub(super) fn into_inner(self) -> Stream {
-        self.inner.into_inner()
+    fn give(&mut self, buffer: &mut ReadBufCursor<'_>) {
+        let n = buffer.remaining().min(self.ready.len() - self.from);
+        buffer.put_slice(&self.ready[self.from..self.from + n]);
+        self.from += n;
+        if self.from == self.ready.len() {
+            self.from = 0;
+            self.ready.clear();
+            self.ready.shrink_to(KEPT);
+        }
+    }
+
+    /// Whether more was read; an end is nothing.
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let worker = Rc::clone(&self.worker);
+        worker.buffers.with_scratch(|scratch| {
+            let mut buffer = ReadBuf::new(scratch);
+            ready!(Pin::new(self.inner.inner_mut()).poll_read(cx, &mut buffer))?;
+            self.state.bytes_came();
+            self.take(buffer.filled());
+            Poll::Ready(Ok(!buffer.filled().is_empty()))
+        })
     }
 }
 
@@ -41,18 +92,18 @@ impl Read for ClientIo {
         mut buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if this.from < this.early.len() {
-            let n = buffer.remaining().min(this.early.len() - this.from);
-            buffer.put_slice(&this.early[this.from..this.from + n]);
-            this.from += n;
-            if this.from == this.early.len() {
-                (this.early, this.from) = (Vec::new(), 0);
+        while this.from == this.ready.len() {
+            let Some(guard) = &this.guard else {
+                ready!(Pin::new(&mut this.inner).poll_read(cx, buffer))?;
+                this.state.bytes_came();
+                return Poll::Ready(Ok(()));
+            };
+            if guard.has_refused() || !ready!(this.poll_more(cx))? {
+                return Poll::Ready(Ok(()));
             }
-            // The rest may be there already: hyper reads on by itself.
-            return Poll::Ready(Ok(()));
         }
-        ready!(Pin::new(&mut this.inner).poll_read(cx, buffer))?;
-        this.state.bytes_came();
+        this.give(&mut buffer);
+        // More may be there already: hyper reads on by itself.
         Poll::Ready(Ok(()))
     }
 }

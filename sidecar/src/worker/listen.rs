@@ -117,7 +117,7 @@ fn take(worker: &Rc<Worker>, servers: &Rc<Servers>, arrived: Arrived) {
     tokio::task::spawn_local(serve);
 }
 
-/// Shakes hands.
+/// Shakes hands, where TLS is wanted.
 async fn open(worker: &Worker, arrived: Arrived) -> io::Result<Stream> {
     let stream = match arrived {
         Arrived::Unix(stream) => return Ok(stream.into()),
@@ -142,7 +142,8 @@ impl Servers {
         let head_bytes = worker.limits.head_bytes;
         let mut h1 = http1::Builder::new();
         // No `pipeline_flush`: with it the answer to a head that cannot be parsed is never sent.
-        h1.max_buf_size(READ_BUFFER.max(head_bytes));
+        h1.max_buf_size(READ_BUFFER.max(head_bytes))
+            .preserve_header_case(true);
         let mut h2 = http2::Builder::new(LocalExecutor);
         h2.max_concurrent_streams(MAX_STREAMS)
             .initial_stream_window_size(STREAM_WINDOW)
@@ -167,11 +168,10 @@ impl Servers {
         state: &Rc<State>,
     ) -> io::Result<()> {
         let opening = pin!(open(worker, arrived));
-        let Some(opened) = unless(Order::Finish, state, opening).await else {
+        let Some(stream) = unless(Order::Finish, state, opening).await else {
             return Ok(());
         };
-        let served = fast::serve(Rc::clone(worker), Rc::clone(state), opened?);
-        match served.await? {
+        match fast::serve(Rc::clone(worker), Rc::clone(state), stream?).await? {
             Some(rest) => Box::pin(self.go_on(worker, rest, state)).await,
             None => Ok(()),
         }
@@ -198,13 +198,15 @@ impl Servers {
             let (worker, state) = (Rc::clone(worker), Rc::clone(state));
             return h2::serve(worker, state, (rest.stream, rest.early), open_inner).await;
         }
-        let io = ClientIo::new(rest.stream, rest.early, Rc::clone(state));
+        let io = ClientIo::new(rest, Rc::clone(worker), Rc::clone(state));
         let mut connection = self.h1.serve_connection(io, service);
         let driven = Pin::new(&mut connection);
         drive(state, Order::Finish, driven, |c| c.graceful_shutdown()).await?;
         if let Some(tunnel) = state.take_tunnel() {
             let parts = connection.into_parts();
-            let run = pin!(tunnel.run(parts.io.into_inner(), parts.read_buf));
+            let (stream, unread) = parts.io.into_inner();
+            let early = [&parts.read_buf[..], &unread].concat();
+            let run = pin!(tunnel.run(stream, early.into()));
             return unless(Order::Abort, state, run).await.unwrap_or(Ok(()));
         }
         Ok(())

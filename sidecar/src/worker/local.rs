@@ -20,8 +20,6 @@ use std::sync::Arc;
 pub(super) struct LocalTable {
     table: Option<Arc<Table>>,
     routes: Vec<Rc<LocalRoute>>,
-    /// Some endpoint may speak HTTP/2 to calls that could go over either.
-    any_h2: bool,
 }
 
 /// A model with a worker's own state.
@@ -32,7 +30,6 @@ pub(crate) struct LocalRoute {
     meter: Rc<Epoch>,
     lanes: Vec<Lane>,
     budget: Rc<RefCell<Budget>>,
-    any_h2: bool,
 }
 
 /// A variant with a worker's own state.
@@ -92,7 +89,6 @@ impl Registry {
                 route: Arc::clone(route),
                 table: Arc::clone(&table),
                 meter: meters.epoch(route),
-                any_h2: lanes.iter().any(Lane::may_speak_h2),
                 lanes,
                 budget: Rc::clone(budget),
             }));
@@ -100,7 +96,6 @@ impl Registry {
         self.forget_unused(&routes);
         LocalTable {
             table: Some(table),
-            any_h2: routes.iter().any(|local| local.any_h2),
             routes,
         }
     }
@@ -155,12 +150,6 @@ impl LocalTable {
         table.is_some_and(|table| table.wants_body(head))
     }
 
-    /// Whether only the path through hyper can serve a request.
-    #[inline]
-    pub(super) fn is_for_hyper(&self, head: &impl Head) -> bool {
-        self.wants_body(head) || (self.any_h2 && self.route(head).is_some_and(|local| local.any_h2))
-    }
-
     pub(super) fn place_of_name(&self, head: &impl Head) -> Option<Place> {
         self.table.as_ref()?.place_of_name(head)
     }
@@ -171,13 +160,6 @@ impl LocalTable {
 
     fn at(&self, position: usize) -> Option<Rc<LocalRoute>> {
         self.routes.get(position).map(Rc::clone)
-    }
-}
-
-impl Lane {
-    fn may_speak_h2(&self) -> bool {
-        let mut endpoints = self.endpoints.iter();
-        endpoints.any(|endpoint| endpoint.may_speak_h2())
     }
 }
 
@@ -209,6 +191,13 @@ impl LocalRoute {
     #[inline]
     pub(crate) fn lane(&self, variant: usize) -> &Lane {
         &self.lanes[variant]
+    }
+
+    /// Whether every endpoint is known to speak HTTP/1.1.
+    #[inline]
+    pub(crate) fn speaks_http1(&self) -> bool {
+        let mut endpoints = self.lanes.iter().flat_map(|lane| &lane.endpoints);
+        endpoints.all(|endpoint| endpoint.is_http1())
     }
 
     /// Counts a request as in flight; false if there are `most` already.

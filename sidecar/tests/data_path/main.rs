@@ -22,5 +22,6 @@ mod rewriting;
 mod sidecar;
 mod splitting;
 mod streaming;
+mod transparent;
 mod transport;
 mod upstream;

@@ -1,6 +1,6 @@
 //! Bodies pass as they arrive.
 
-use crate::client::{Client, SentBody, infer, user_of};
+use crate::client::{Client, SentBody, body, h2, infer, user_of};
 use crate::sidecar::{Setup, eventually};
 use crate::upstream::{AnswerBody, Upstream, full};
 use bytes::Bytes;
@@ -13,6 +13,7 @@ use serinus_common::class::Class;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio_stream::wrappers::UnboundedReceiverStream;
@@ -130,6 +131,79 @@ async fn an_answer_that_breaks_off_reaches_the_caller_as_broken() {
     let counted = sidecar.finish().await;
     assert_eq!(counted.of("v1").class(Class::Model), 1);
     assert_eq!(counted.of("v1").user_errors, 1);
+}
+
+#[tokio::test]
+async fn what_came_before_the_break_reaches_the_caller() {
+    let upstream = Upstream::bare(|mut stream| async move {
+        let mut buffer = [0; 4096];
+        let _ = stream.read(&mut buffer).await;
+        let parts =
+            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n3\r\ndef\r\n";
+        let _ = stream.write_all(parts).await;
+    })
+    .await;
+    let sidecar = Setup::new(&upstream.url, &upstream.url, 0.0).start();
+    for _ in 0..20 {
+        let mut stream = TcpStream::connect(sidecar.addr).await.unwrap();
+        let request = b"GET /x HTTP/1.1\r\nhost: a\r\nx-user-id: ana\r\n\r\n";
+        stream.write_all(request).await.unwrap();
+        let mut got = Vec::new();
+        let _ = stream.read_to_end(&mut got).await;
+        let got = String::from_utf8(got).unwrap();
+        assert!(got.starts_with("HTTP/1.1 200 OK\r\n"), "{got:?}");
+        assert!(got.contains("abc") && got.contains("def"), "{got:?}");
+        assert!(!got.ends_with("\r\n0\r\n\r\n"), "{got:?}");
+    }
+    let mut send = h2(sidecar.addr).await;
+    for _ in 0..20 {
+        let request = Request::get("http://a/x").header("x-user-id", "ana");
+        let answer = send.send_request(request.body(body("")).unwrap()).await;
+        let mut answer = answer.unwrap().into_body();
+        let mut got = Vec::new();
+        let end = loop {
+            match next(&mut answer).await {
+                Some(Ok(data)) => got.extend_from_slice(&data),
+                end => break end,
+            }
+        };
+        assert_eq!(got, b"abcdef");
+        assert!(end.is_some_and(|end| end.is_err()));
+    }
+    let counted = sidecar.finish().await;
+    assert_eq!(counted.of("v1").class(Class::Model), 40);
+}
+
+#[tokio::test]
+async fn an_answer_before_the_whole_request_leaves_the_connection_open() {
+    let upstream = Upstream::bare(|mut stream| async move {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.unwrap());
+        }
+        let answer = b"HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\nno";
+        stream.write_all(answer).await.unwrap();
+    })
+    .await;
+    let sidecar = Setup::new(&upstream.url, &upstream.url, 0.0).start();
+    let mut stream = TcpStream::connect(sidecar.addr).await.unwrap();
+    let length = b"POST /x HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\n".as_slice();
+    let chunks = b"POST /x HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
+    let bodies = [b"hello".as_slice(), b"2\r\nhe\r\n0\r\n\r\n"];
+    for (head, body) in [length, chunks].into_iter().zip(bodies).cycle().take(10) {
+        stream.write_all(head).await.unwrap();
+        let mut got = Vec::new();
+        while !got.ends_with(b"\r\n\r\nno") {
+            got.push(stream.read_u8().await.unwrap());
+        }
+        let got = String::from_utf8(got).unwrap();
+        assert!(got.starts_with("HTTP/1.1 404 Not Found\r\n"), "{got:?}");
+        assert!(!got.contains("connection: close"), "{got:?}");
+        stream.write_all(body).await.unwrap();
+    }
+    drop(stream);
+    let counted = sidecar.finish().await;
+    assert_eq!(counted.of("v1").class(Class::Client), 10);
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
 use super::*;
+use serinus_proto::v1::models_client::ModelsClient;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
@@ -112,6 +113,65 @@ async fn a_sidecar_is_sent_everything_and_then_each_change() {
     let after = &push.assignments[0];
     assert!(after.rolled_back && after.shares.is_empty(), "{after:?}");
     assert!(after.fence.unwrap().revision > assignment.fence.unwrap().revision);
+    harness.stop().await;
+}
+
+/// One server with all versions.
+fn version(name: &str, version: &str) -> v1::Variant {
+    v1::Variant {
+        name: name.into(),
+        endpoints: vec!["http://127.0.0.1:9000".into()],
+        rewrite: Some(v1::Rewrite {
+            version: version.into(),
+            ..v1::Rewrite::default()
+        }),
+    }
+}
+
+#[tokio::test]
+async fn a_sidecar_is_told_what_each_variant_is_called() {
+    let harness = Harness::start().await;
+    let (mut sidecar, _) = Sidecar::connect(&harness, 1).await;
+    let snapshot = sidecar.push().await;
+    sidecar.answer(&snapshot, Outcome::Applied).await;
+    let mut models = ModelsClient::new(harness.channel.clone());
+    let set = |request_id: &str, stable| v1::SetStableRequest {
+        request_id: request_id.into(),
+        model: "m".into(),
+        stable: Some(stable),
+        ..v1::SetStableRequest::default()
+    };
+    let wrong = models.set_stable(set("a", version("v1", ".."))).await;
+    let status = wrong.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument);
+    assert!(
+        status.message().contains("stable.rewrite.version"),
+        "{status}"
+    );
+    models
+        .set_stable(set("b", version("v1", "1")))
+        .await
+        .unwrap();
+    let push = sidecar.push().await;
+    assert_eq!(push.assignments[0].variants, [version("v1", "1")]);
+    sidecar.answer(&push, Outcome::Applied).await;
+    // The plan leaves stable as the model has it.
+    let plan = v1::Plan {
+        model: "m".into(),
+        canaries: vec![version("v2", "2")],
+        ..v1::Plan::default()
+    };
+    let applied = v1::ApplyRequest {
+        request_id: "c".into(),
+        plan: Some(plan),
+        ..v1::ApplyRequest::default()
+    };
+    harness.rollouts().apply(applied).await.unwrap();
+    let push = sidecar.push().await;
+    assert_eq!(
+        push.assignments[0].variants,
+        [version("v1", "1"), version("v2", "2")]
+    );
     harness.stop().await;
 }
 

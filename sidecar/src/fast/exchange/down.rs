@@ -1,11 +1,12 @@
 //! The answer on its way to the client.
 
-use super::{Answer, Client, End, Exchange, Link, poll_read};
+use super::{Answer, Client, End, Exchange, HALF_CLOSED_MS, HalfClosed, Link, poll_read};
 use crate::fast::answer::{self, AnswerHead};
 use crate::fast::body::Body;
 use crate::fast::edit::{self, Labels};
 use crate::fast::lines::slots;
 use crate::fast::outbox::Outbox;
+use crate::inspect;
 use crate::proxy::attempt::Failure;
 use serinus_common::class::Class;
 use std::task::{Context, Poll};
@@ -69,6 +70,9 @@ impl Exchange {
                 if let Answer::Body { .. } = self.answer {
                     self.call.postpone(client.worker);
                 }
+                if let Some(HalfClosed(patience)) = &self.half_closed {
+                    patience.postpone(HALF_CLOSED_MS);
+                }
                 Ok(true)
             }
         }
@@ -81,6 +85,7 @@ impl Exchange {
             Answer::Body {
                 body: Body::UntilClose,
                 class,
+                ..
             } if cleanly => self.complete(client, *class),
             Answer::Body { .. } => self.cut(Class::Model),
             Answer::Over => {}
@@ -162,9 +167,13 @@ impl Exchange {
         }
         let body = head.body(self.asked_head);
         self.reusable = head.keeps_alive();
-        self.keep &= body != Body::UntilClose && !client.state.is_finishing();
+        self.keep &= body != Body::UntilClose && !client.state.is_retiring();
         self.write_head(client, head);
-        self.answer = Answer::Body { body, class };
+        self.answer = Answer::Body {
+            body,
+            class,
+            inspector: self.call.inspector(head),
+        };
         // There will be no other attempt.
         self.up.forget();
         self.call.postpone(client.worker);
@@ -189,11 +198,22 @@ impl Exchange {
         bytes: &[u8],
         cx: &mut Context<'_>,
     ) -> Result<(), End> {
-        let Answer::Body { body, class } = &mut self.answer else {
+        let Answer::Body {
+            body,
+            class,
+            inspector,
+        } = &mut self.answer
+        else {
             return Ok(());
         };
         let class = *class;
-        let taken = match body.take(bytes, |_| {}) {
+        let ticket = &self.call.ticket;
+        let taken = body.take(bytes, |data| {
+            if let Some(inspector) = inspector {
+                inspector.feed(data, || ticket.elapsed_micros());
+            }
+        });
+        let taken = match taken {
             Ok(taken) => taken,
             Err(why) => {
                 tracing::debug!(%why, "an answer is no sound HTTP/1.1");
@@ -221,7 +241,7 @@ impl Exchange {
 
     /// The answer has ended as it should.
     fn complete(&mut self, client: &mut Client<'_>, class: Class) {
-        self.call.ticket.end(class);
+        self.book(class, inspect::End::Whole);
         let sent = self.request.is_done() && self.up.is_empty() && !self.deaf;
         let link = std::mem::replace(&mut self.link, Link::None);
         if let (Link::Open(stream), Some(claim), true) =
@@ -230,7 +250,6 @@ impl Exchange {
             let now_ms = client.worker.deadlines.now_ms();
             claim.endpoint().give_back_raw(stream, now_ms);
         }
-        self.answer = Answer::Over;
         self.end = match (self.keep, self.request.is_done()) {
             (true, true) => End::Keep,
             (false, true) => End::Close,

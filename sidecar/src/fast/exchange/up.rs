@@ -1,6 +1,6 @@
 //! The request on its way to the endpoint.
 
-use super::{Answer, Client, Exchange, Link, poll_read};
+use super::{Answer, Client, End, Exchange, Link, poll_read};
 use crate::fast::edit;
 use crate::fast::malformed::Malformed;
 use crate::fast::own;
@@ -23,8 +23,7 @@ impl Exchange {
             self.failed(client, Failure::Connect);
             return 0;
         };
-        let prefix = claim.endpoint().address().prefix();
-        let target = (!prefix.is_empty()).then(|| format!("{prefix}{}", head.target));
+        let target = self.call.target(claim.endpoint(), head.method, head.target);
         self.target = edit::request(self.up.bytes_mut(), head, target.as_deref());
         self.original = target.map(|_| head.target.into());
         self.head_bytes = self.up.kept();
@@ -86,7 +85,7 @@ impl Exchange {
         }
         let data = &bytes[..taken.bytes];
         let most = self.head_bytes + client.worker.limits.replay_bytes;
-        let keep = self.up.is_whole() && self.up.kept() + data.len() <= most;
+        let keep = !self.long && self.up.is_whole() && self.up.kept() + data.len() <= most;
         match &mut self.link {
             // What does not fit is kept only where nothing takes it yet.
             Link::Open(stream) if !keep && !self.deaf => {
@@ -96,6 +95,48 @@ impl Exchange {
             _ => self.up.bytes_mut().extend_from_slice(data),
         }
         taken.bytes
+    }
+
+    /// The answer was there before the whole request, and has not said that it is the last one: what is still to come of
+    /// the body is read for nobody, so that the next request can follow it.
+    pub(super) fn skip(
+        &mut self,
+        client: &mut Client<'_>,
+        cx: &mut Context<'_>,
+    ) -> Result<(), End> {
+        let worker = client.worker;
+        loop {
+            if self.request.is_done() {
+                return Err(End::Keep);
+            }
+            let read = worker.buffers.with_scratch(|scratch| {
+                let read = poll_read(client.stream, cx, scratch);
+                if let Poll::Ready(Ok(n @ 1..)) = read {
+                    self.skip_bytes(client, &scratch[..n])?;
+                }
+                Ok(read)
+            })?;
+            match read {
+                Poll::Pending if self.call.poll_due(cx).is_pending() => return Ok(()),
+                Poll::Pending | Poll::Ready(Ok(0) | Err(_)) => return Err(End::Close),
+                Poll::Ready(Ok(1..)) => self.call.postpone(worker),
+            }
+        }
+    }
+
+    fn skip_bytes(&mut self, client: &mut Client<'_>, bytes: &[u8]) -> Result<(), End> {
+        let Ok(taken) = self.request.take(bytes, |_| {}) else {
+            client.worker.count_malformed();
+            return Err(End::Close);
+        };
+        self.received += taken.payload;
+        if self.received > client.worker.limits.body_bytes {
+            return Err(End::Linger);
+        }
+        client
+            .early
+            .push(&bytes[taken.bytes..], &client.worker.buffers);
+        Ok(())
     }
 
     /// The request turns out to be unsound in its middle.

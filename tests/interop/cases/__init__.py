@@ -1,0 +1,1 @@
+"""What applications do, one module per protocol and client."""

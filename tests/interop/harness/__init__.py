@@ -1,0 +1,1 @@
+"""Processes, addresses, calls and counts: what every case needs."""

@@ -1,0 +1,1 @@
+"""How each real server is started."""
