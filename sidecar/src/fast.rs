@@ -14,6 +14,8 @@ mod early;
 mod edit;
 mod exchange;
 mod guard;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod lines;
 mod malformed;
 mod outbox;

@@ -8,6 +8,8 @@ pub mod config;
 #[cfg(test)]
 mod fake;
 mod fast;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod head;
 pub mod inspect;
 pub mod limits;
