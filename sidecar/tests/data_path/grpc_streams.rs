@@ -67,7 +67,7 @@ async fn messages_larger_than_four_mebibytes_pass_both_ways() {
     .await;
     let sidecar = Setup::new(&upstream.url, &upstream.url, 0.0).start();
     let mut send = h2(sidecar.addr).await;
-    let bytes: Vec<u8> = (0..6_000_000u32).map(|n| (n * 7 >> 3) as u8).collect();
+    let bytes: Vec<u8> = (0..6_000_000u32).map(|n| ((n * 7) >> 3) as u8).collect();
     let sent = message(&bytes);
     let response = send.send_request(call(body(sent.clone()))).await.unwrap();
     let got = response.into_body().collect().await.unwrap();
