@@ -13,9 +13,9 @@ mod connection;
 mod early;
 mod edit;
 mod exchange;
-mod guard;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
+mod guard;
 mod lines;
 mod malformed;
 mod outbox;
