@@ -10,6 +10,7 @@ mod fake;
 mod fast;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod h2;
 mod head;
 pub mod inspect;
 pub mod limits;

@@ -176,7 +176,6 @@ impl Rewrite {
 
     /// Whether the body of this call, or that of its answer, is to be changed: then it takes more than
     /// [`Rewrite::path`].
-    #[allow(dead_code, reason = "for the connections that read no bodies")]
     pub(crate) fn wants_body(&self, head: &impl Head) -> bool {
         let grpc = head.value("content-type").is_some_and(is_grpc);
         match place::place(head.method(), head.path(), grpc) {

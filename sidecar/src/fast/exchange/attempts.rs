@@ -89,11 +89,22 @@ impl Exchange {
             self.connect();
             return;
         }
+        if failure == Failure::Broken {
+            self.observe(client, true);
+        }
         let whole = self.up.is_whole();
         let class = failure.class();
         match class.is_failure() && self.call.may_rescue(client.worker, whole) {
             true => self.rescue(client, class),
             false => self.fail(client, failure),
+        }
+    }
+
+    /// An endpoint that fails again and again is passed over for a while.
+    pub(super) fn observe(&self, client: &Client<'_>, failed: bool) {
+        if let Some(claim) = &self.claim {
+            let now_ms = client.worker.deadlines.now_ms();
+            claim.endpoint().answered(failed, now_ms);
         }
     }
 

@@ -158,6 +158,7 @@ impl Exchange {
         cx: &mut Context<'_>,
     ) -> Result<(), End> {
         let class = Class::of_http(head.status);
+        self.observe(client, class.is_failure());
         if class.is_failure() && self.call.may_rescue(client.worker, self.up.is_whole()) {
             self.rescue(client, class);
             return Ok(());
