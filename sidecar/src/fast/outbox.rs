@@ -98,6 +98,10 @@ impl Outbox {
         cx: &mut Context<'_>,
         more: &[u8],
     ) -> Poll<io::Result<()>> {
+        // What waits must not be taken for sent because there is nothing to go with it.
+        if more.is_empty() {
+            return self.poll_flush(stream, cx);
+        }
         let mut done = 0;
         while done < more.len() {
             let slices = [

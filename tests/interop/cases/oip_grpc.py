@@ -111,8 +111,10 @@ def run(ledger: Ledger, sides: Sides, rows: list[list[float]]) -> None:
     for number, key in enumerate(keys(60, "grpc") * 2):
         answer = sides.infer(key, f"grpc-{number}", np.array(batch(rows, number)))
         ledger.check(answer.id == f"grpc-{number}", f"grpc-{number} became {answer.id}")
-    for key in keys(6, "grpc-gzip"):
-        sides.infer(key, key, np.array(rows[:200]), compression="gzip")
+    # A rewrite cannot be written into a compressed message: such calls are refused, as documented.
+    if not sides.versions:
+        for key in keys(6, "grpc-gzip"):
+            sides.infer(key, key, np.array(rows[:200]), compression="gzip")
 
 
 def large(sides: Sides) -> None:
