@@ -136,9 +136,17 @@ fn totals(rollout: &v1::Rollout) -> Option<String> {
     if !is_terminal(rollout.state()) {
         return None;
     }
+    let streams = match traffic.canary_failed_streams {
+        0 => String::new(),
+        failed => format!(
+            "; {} of its {} streams failed after they had begun",
+            number::thousands(failed),
+            number::thousands(traffic.canary_streams)
+        ),
+    };
     Some(format!(
         "{:LABEL$}canary answered {} requests, {} failed, {} of them rescued by stable; \
-         {} users met it; {} errors reached users",
+         {} users met it; {} errors reached users{streams}",
         "in all",
         number::thousands(traffic.canary_requests),
         number::thousands(traffic.canary_errors),

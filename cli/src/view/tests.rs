@@ -47,6 +47,22 @@ fn a_rolled_back_rollout_says_what_it_cost() {
 }
 
 #[test]
+fn streams_that_failed_are_named() {
+    let mut rollout = rollout();
+    rollout.set_state(v1::State::RolledBack);
+    rollout.traffic = Some(v1::Traffic {
+        canary_streams: 4_000,
+        canary_failed_streams: 30,
+        ..Default::default()
+    });
+    let text = plain(&rollout);
+    assert!(
+        text.contains("users; 30 of its 4,000 streams failed after they had begun\n"),
+        "{text}"
+    );
+}
+
+#[test]
 fn trouble_is_shown_in_the_second_line() {
     let mut rollout = rollout();
     rollout.set_state(v1::State::Held);

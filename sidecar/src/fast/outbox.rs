@@ -15,6 +15,8 @@ pub(crate) struct Outbox {
     sent: usize,
     /// Everything since the start of the message is here.
     whole: bool,
+    /// The stream took everything but holds some of it back: encrypted, and more than the socket takes.
+    held: bool,
 }
 
 impl Outbox {
@@ -24,12 +26,13 @@ impl Outbox {
             bytes: buffers.take(),
             sent: 0,
             whole,
+            held: false,
         }
     }
 
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.sent == self.bytes.len()
+        self.sent == self.bytes.len() && !self.held
     }
 
     /// Whether the message could be sent again from its start.
@@ -54,6 +57,7 @@ impl Outbox {
     /// Sends everything again.
     pub(crate) fn rewind(&mut self) {
         self.sent = 0;
+        self.held = false;
     }
 
     /// What was sent need not be kept.
@@ -79,6 +83,7 @@ impl Outbox {
             }
             self.sent += n;
         }
+        ready!(self.poll_held(stream, cx))?;
         if !self.whole {
             self.bytes.clear();
             self.sent = 0;
@@ -119,7 +124,15 @@ impl Outbox {
         }
         self.bytes.clear();
         self.sent = 0;
-        Poll::Ready(Ok(()))
+        self.poll_held(stream, cx)
+    }
+
+    /// Nothing to do but with TLS.
+    #[inline]
+    fn poll_held(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(stream).poll_flush(cx);
+        self.held = flushed.is_pending();
+        flushed
     }
 
     pub(crate) fn give_back(self, buffers: &Buffers) {

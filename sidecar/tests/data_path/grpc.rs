@@ -147,6 +147,37 @@ async fn the_status_in_the_trailers_is_the_result() {
 }
 
 #[tokio::test]
+async fn an_answer_without_a_status_is_judged_all_the_same() {
+    for (http, class) in [
+        (200, Class::Model),
+        (404, Class::Client),
+        (429, Class::Overload),
+        (502, Class::Model),
+        (504, Class::Timeout),
+    ] {
+        let upstream = Upstream::h2(move |_| {
+            let mut response = Response::new(full("abc"));
+            *response.status_mut() = http.try_into().unwrap();
+            let value = "application/grpc".parse().unwrap();
+            response.headers_mut().insert("content-type", value);
+            std::future::ready(response)
+        })
+        .await;
+        let sidecar = Setup::new(&upstream.url, &upstream.url, 0.0).start();
+        let mut send = h2(sidecar.addr).await;
+        let response = send.send_request(call(crate::client::body("abc"))).await;
+        let response = response.unwrap();
+        assert_eq!(response.status(), http);
+        assert_eq!(
+            response.into_body().collect().await.unwrap().to_bytes(),
+            "abc"
+        );
+        let counted = sidecar.finish().await;
+        assert_eq!(counted.of("v1").class(class), 1, "{http}");
+    }
+}
+
+#[tokio::test]
 async fn stable_answers_for_a_canary_that_is_unavailable() {
     let stable = Upstream::h2(echo(Arc::default())).await;
     let canary = Upstream::h2(|_| std::future::ready(refused(14))).await;

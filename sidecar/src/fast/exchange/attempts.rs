@@ -121,18 +121,17 @@ impl Exchange {
 
     /// Changes the request's target, which is whole and unsent, to what this endpoint wants.
     fn aim_at(&mut self, claim: &Claim) {
-        let prefix = claim.endpoint().address().prefix();
-        if prefix.is_empty() && self.original.is_none() {
-            return;
-        }
-        let bytes = self.up.bytes_mut();
-        let came = match self.original.take() {
-            Some(original) => original,
-            None => String::from_utf8_lossy(&bytes[self.target.clone()]).into(),
-        };
-        let wanted = format!("{prefix}{came}");
+        let head = self.up.bytes_mut();
+        // Both are ASCII or UTF-8, as the parser has found them.
+        let method = str::from_utf8(&head[..self.target.start - 1]).unwrap_or_default();
+        let now = str::from_utf8(&head[self.target.clone()]).unwrap_or_default();
+        let came: Box<str> = self.original.take().unwrap_or_else(|| now.into());
+        let wanted = self.call.target(claim.endpoint(), method, &came);
+        let wanted = wanted.as_deref().unwrap_or(&came);
         let before = self.target.len();
-        bytes.splice(self.target.clone(), wanted.bytes());
+        if wanted != now {
+            head.splice(self.target.clone(), wanted.bytes());
+        }
         self.target.end = self.target.start + wanted.len();
         self.head_bytes = self.head_bytes + wanted.len() - before;
         self.original = Some(came);
