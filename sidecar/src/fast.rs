@@ -13,7 +13,7 @@ mod connection;
 mod early;
 mod edit;
 mod exchange;
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod guard;
 mod lines;

@@ -2,8 +2,8 @@
 //! must hold whatever the bytes are.
 
 use crate::fast;
-use crate::inspect::{End, Findings, Head, Inspector, Kind, Streams};
-use crate::rewrite::{self, Rewrite, Spec};
+use crate::inspect::{End, Findings, Head, Inspector, Kind};
+use crate::rewrite::{self, Rewrite, Spec, StreamForm};
 use crate::route::json::{Progress, Search};
 use crate::route::key::KeySource;
 use crate::route::message::Walk;
@@ -169,9 +169,9 @@ const CONTENT: [&[u8]; 4] = [
 fn inspect(kind: u8, how: u8, parts: &[&[u8]]) -> Option<Findings> {
     let call = CALLS[usize::from(kind) % CALLS.len()];
     let streams = if kind & 64 == 0 {
-        Streams::Plain
+        StreamForm::Plain
     } else {
-        Streams::Triton
+        StreamForm::Wrapped
     };
     let head = Head {
         status: if kind & 128 == 0 { 200 } else { 400 },
@@ -245,4 +245,52 @@ pub fn rewrite_body(data: &[u8]) {
     );
     let at_once = rewrite::grpc_body(&[whole], name, "1").ok();
     assert_eq!(rewrite::grpc_body(&pieces, name, "1").ok(), at_once);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    type Target = (&'static str, fn(&[u8]));
+
+    const TARGETS: [Target; 8] = [
+        ("json_key", json_key),
+        ("message_key", message_key),
+        ("key", key),
+        ("rewrite_path", rewrite_path),
+        ("answer_body", answer_body),
+        ("head", head),
+        ("chunks", chunks),
+        ("rewrite_body", rewrite_body),
+    ];
+
+    fn corpus(target: &str) -> Vec<Vec<u8>> {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fuzz/corpus/");
+        let files = std::fs::read_dir(format!("{folder}{target}")).unwrap();
+        files
+            .map(|file| std::fs::read(file.unwrap().path()).unwrap())
+            .collect()
+    }
+
+    proptest! {
+        #[test]
+        fn every_target_holds_near_its_corpus(
+            which in any::<prop::sample::Index>(),
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            for (name, run) in TARGETS {
+                let corpus = corpus(name);
+                let mut data = which.get(&corpus).clone();
+                run(&data);
+                for (at, byte) in &changes {
+                    let at = at.index(data.len());
+                    data[at] = *byte;
+                }
+                run(&data);
+                run(&data[..cut.index(data.len())]);
+            }
+        }
+    }
 }

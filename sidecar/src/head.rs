@@ -86,11 +86,12 @@ mod tests {
     }
 
     #[test]
-    fn the_header_names_the_host_first() {
+    fn the_target_names_the_host_first() {
         let request = Request::get("http://other/")
             .header("host", "ml.local")
             .body(());
         let head = request.unwrap().into_parts().0;
-        assert_eq!(head.host(), Some("ml.local"));
+        // RFC 9112, section 3.2.2.
+        assert_eq!(head.host(), Some("other"));
     }
 }

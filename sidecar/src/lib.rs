@@ -8,7 +8,7 @@ pub mod config;
 #[cfg(test)]
 mod fake;
 mod fast;
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod h2;
 mod head;
