@@ -16,8 +16,6 @@ pub struct Written<'a> {
     pub label: &'a str,
     /// Answers name what the caller named.
     pub restore: bool,
-    /// How answers of gRPC streams are built was said.
-    pub stream: bool,
 }
 
 impl Written<'_> {
@@ -41,10 +39,6 @@ impl Written<'_> {
         } else if self.restore && self.model.is_empty() && self.version.is_empty() {
             let what = "there is nothing to restore: answers name a model and a version, no label";
             found.push(("restore", what.to_owned()));
-        }
-        if self.stream && !self.restore {
-            let what = "says how answers are restored; write restore: true beside it";
-            found.push(("stream", what.to_owned()));
         }
         found
     }
@@ -80,7 +74,6 @@ mod tests {
                 model,
                 version: "2",
                 restore: true,
-                stream: true,
                 ..Written::default()
             };
             assert_eq!(written.mistakes(), [], "{model}");
@@ -95,12 +88,8 @@ mod tests {
             version: "a\nb",
             label: &"x".repeat(129),
             restore: false,
-            stream: true,
         };
-        assert_eq!(
-            fields(all),
-            ["model", "version", "label", "label", "stream"]
-        );
+        assert_eq!(fields(all), ["model", "version", "label", "label"]);
         let label = Written {
             label: "canary",
             restore: true,

@@ -33,9 +33,13 @@ pub(crate) fn of_head(protocol: Protocol, status: StatusCode, headers: &HeaderMa
 
 /// Class by a gRPC status in headers or trailers; `None` where there is none.
 pub(crate) fn grpc_status(headers: &HeaderMap) -> Option<Class> {
-    let code = headers.get(GRPC_STATUS)?.to_str().ok()?;
-    // A code that nobody knows is UNKNOWN.
-    Some(Class::of_grpc(code.trim().parse().unwrap_or(2)))
+    Some(status(headers.get(GRPC_STATUS)?.as_bytes()))
+}
+
+/// Class by the text of a gRPC status. A code that nobody knows is UNKNOWN.
+pub(crate) fn status(code: &[u8]) -> Class {
+    let code = std::str::from_utf8(code).ok();
+    Class::of_grpc(code.and_then(|code| code.trim().parse().ok()).unwrap_or(2))
 }
 
 /// Whether an answer is a stream of events, whose latency is that of its head.
@@ -47,9 +51,14 @@ fn content_type(headers: &HeaderMap) -> Option<&[u8]> {
     headers.get(CONTENT_TYPE).map(|value| value.as_bytes())
 }
 
-/// The caller's own bound of the whole call: at most eight digits and a unit.
+/// The caller's own bound of the whole call.
 pub(crate) fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get(GRPC_TIMEOUT)?.to_str().ok()?;
+    timeout(headers.get(GRPC_TIMEOUT)?.as_bytes())
+}
+
+/// A `grpc-timeout`: at most eight digits and a unit.
+pub(crate) fn timeout(text: &[u8]) -> Option<Duration> {
+    let text = std::str::from_utf8(text).ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|b| b.is_ascii_digit()) {
         return None;

@@ -13,6 +13,8 @@ mod connection;
 mod early;
 mod edit;
 mod exchange;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod guard;
 mod lines;
 mod malformed;

@@ -15,7 +15,7 @@ pub(crate) trait Head {
     /// What follows the `?`, as it came.
     fn query(&self) -> Option<&str>;
 
-    /// Host and port that the caller named: the `Host` header, else the request target's authority.
+    /// Host and port that the caller named: the request target's authority, else the `Host` header.
     fn host(&self) -> Option<&str>;
 
     /// Every value of a header, in order.
@@ -41,9 +41,9 @@ impl Head for Parts {
     }
 
     fn host(&self) -> Option<&str> {
-        let named = || self.uri.authority().map(http::uri::Authority::as_str);
-        let in_header = self.headers.get(HOST).and_then(|host| host.to_str().ok());
-        in_header.or_else(named)
+        let named = self.uri.authority().map(http::uri::Authority::as_str);
+        let in_header = || self.headers.get(HOST).and_then(|host| host.to_str().ok());
+        named.or_else(in_header)
     }
 
     fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
@@ -86,11 +86,12 @@ mod tests {
     }
 
     #[test]
-    fn the_header_names_the_host_first() {
+    fn the_target_names_the_host_first() {
         let request = Request::get("http://other/")
             .header("host", "ml.local")
             .body(());
         let head = request.unwrap().into_parts().0;
-        assert_eq!(head.host(), Some("ml.local"));
+        // RFC 9112, section 3.2.2.
+        assert_eq!(head.host(), Some("other"));
     }
 }

@@ -8,6 +8,9 @@ pub mod config;
 #[cfg(test)]
 mod fake;
 mod fast;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
+mod h2;
 mod head;
 pub mod inspect;
 pub mod limits;

@@ -12,6 +12,7 @@ mod raw;
 pub(crate) use h1::Upstream;
 pub(crate) use joined::poll_write_joined;
 
+use crate::h2 as relay;
 use crate::net::{self, Stream};
 use crate::proxy::body::Outgoing;
 use crate::shared::EndpointHealth;
@@ -43,6 +44,7 @@ pub(crate) struct Endpoint {
     idle_raw: RefCell<Vec<raw::Idle>>,
     shared: RefCell<Option<http2::SendRequest<Outgoing>>>,
     connecting: tokio::sync::Mutex<()>,
+    relays: relay::Pool,
     outstanding: Cell<u32>,
     /// When it was taken last, counted in claims of this thread.
     taken: Cell<u64>,
@@ -73,6 +75,7 @@ impl Endpoint {
             idle_raw: RefCell::default(),
             shared: RefCell::default(),
             connecting: tokio::sync::Mutex::default(),
+            relays: relay::Pool::default(),
             outstanding: Cell::new(0),
             taken: Cell::new(0),
             health: RefCell::default(),
@@ -122,6 +125,11 @@ impl Endpoint {
         }
     }
 
+    /// The connections over which gRPC calls are relayed.
+    pub(crate) fn relays(&self) -> &relay::Pool {
+        &self.relays
+    }
+
     /// Whether calls that could go over either go over HTTP/2. With TLS the endpoint is asked, once.
     pub(crate) async fn speaks_h2(&self) -> io::Result<bool> {
         match self.speaks_h2.get() {
@@ -146,7 +154,7 @@ impl Endpoint {
     }
 
     /// A connection, and whether it carries HTTP/2.
-    async fn open(&self, offer: Offer) -> io::Result<(Stream, bool)> {
+    pub(crate) async fn open(&self, offer: Offer) -> io::Result<(Stream, bool)> {
         let connect = net::connect(&self.address, &self.tls, offer);
         tokio::time::timeout(self.connect_timeout, connect)
             .await

@@ -191,11 +191,16 @@ impl Call {
         let bound = route.policy().attempt_timeout.min(total / 2);
         let names_in_json = route.route().rewrites_bodies && rewrite::is_json(&head);
         hygiene::clean_request(&mut head.headers, found);
+        // A gRPC call may send messages for ever.
+        let longest = match found.grpc {
+            true => u64::MAX,
+            false => worker.limits.body_bytes,
+        };
         Ok(Box::new(Self {
             deadline: worker.deadlines.add(now_ms + bound.as_millis() as u64),
             total_ms: now_ms + total.as_millis() as u64,
             source: (!body.is_end_stream() || !early.is_empty())
-                .then(|| worker.source(body, early)),
+                .then(|| worker.source(body, early, longest)),
             kind: Kind::of(head.method.as_str(), head.uri.path()),
             version: head.version,
             head: RefCell::new(Some(head)),

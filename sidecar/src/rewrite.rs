@@ -40,7 +40,7 @@ pub struct Spec {
     /// Answers name the model and the version as the caller did.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub restore: bool,
-    /// How answers of gRPC streams are built; only with `restore`. Default `plain`.
+    /// How answers of gRPC streams are built. Default `plain`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stream: Option<StreamForm>,
 }
@@ -66,7 +66,7 @@ pub struct Rewrite {
     /// What is appended to each message; empty: nothing.
     oip_fields: Bytes,
     tf_fields: Bytes,
-    restore: Option<StreamForm>,
+    restore: bool,
 }
 
 /// Pieces of paths, encoded.
@@ -98,7 +98,6 @@ impl Spec {
             version: self.version.as_deref().unwrap_or_default(),
             label: self.label.as_deref().unwrap_or_default(),
             restore: self.restore,
-            stream: self.stream.is_some(),
         };
         found.extend(written.mistakes());
         found
@@ -128,9 +127,7 @@ impl Rewrite {
             json: model.map(escape::json),
             oip_fields: escape::oip_fields(model, version),
             tf_fields: escape::tf_fields(model, number, label),
-            restore: spec
-                .restore
-                .then(|| spec.stream.unwrap_or(StreamForm::Plain)),
+            restore: spec.restore,
         }
     }
 
@@ -174,17 +171,16 @@ impl Rewrite {
         self.json.is_some()
             || !self.oip_fields.is_empty()
             || !self.tf_fields.is_empty()
-            || self.restore.is_some()
+            || self.restore
     }
 
     /// Whether the body of this call, or that of its answer, is to be changed: then it takes more than
     /// [`Rewrite::path`].
-    #[allow(dead_code, reason = "for the connections that read no bodies")]
     pub(crate) fn wants_body(&self, head: &impl Head) -> bool {
         let grpc = head.value("content-type").is_some_and(is_grpc);
         match place::place(head.method(), head.path(), grpc) {
             None => false,
-            Some(Place::Path(found)) => self.restore.is_some() && found.predicts,
+            Some(Place::Path(found)) => self.restore && found.predicts,
             Some(Place::Json) => self.json.is_some(),
             Some(Place::OipMessage) => !self.oip_fields.is_empty(),
             Some(Place::TfMessage | Place::TfTasks) => !self.tf_fields.is_empty(),

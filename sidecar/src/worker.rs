@@ -264,13 +264,8 @@ impl Worker {
     }
 
     /// The caller's body, kept as far as a second attempt may need it.
-    pub(crate) fn source(&self, body: Incoming, early: Early) -> Rc<Source> {
-        Source::new(
-            body,
-            early,
-            self.limits.replay_bytes,
-            self.limits.body_bytes,
-        )
+    pub(crate) fn source(&self, body: Incoming, early: Early, longest: u64) -> Rc<Source> {
+        Source::new(body, early, self.limits.replay_bytes, longest)
     }
 
     /// Unique among the workers.

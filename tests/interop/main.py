@@ -6,6 +6,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,14 +36,18 @@ def main() -> int:
     work = Path(tempfile.mkdtemp(prefix="serinus-interop-"))
     context = Context(chosen.venvs.absolute(), work)
     context.train()
+    broken = False
     for name in chosen.only or FAMILIES:
         begun = time.monotonic()
         try:
             FAMILIES[name](context)
+        except Exception:  # The other families are of interest all the same.
+            traceback.print_exc()
+            broken = True
         finally:
             context.stop()
         print(f"-- {name}: {time.monotonic() - begun:.0f} s", flush=True)
-    if not report.show(context.ledgers):
+    if not report.show(context.ledgers) or broken:
         print(f"\nlogs: {work}")
         return 1
     shutil.rmtree(work)

@@ -167,7 +167,7 @@ impl World {
             plan: Some(plan),
             ..v1::ApplyRequest::default()
         };
-        Ok(self.command(Command::Apply(request)).await??)
+        Ok(Box::pin(self.command(Command::Apply(request))).await??)
     }
 
     /// The rollout as everybody sees it.

@@ -94,7 +94,10 @@ async fn calls(
 ) -> Result<()> {
     stream.set_nodelay(true)?;
     let mut stream = BufReader::new(stream);
-    let body = r#"{"inputs":[{"name":"digit","shape":[1],"datatype":"INT64","data":[7]}]}"#;
+    let pixels = vec!["7"; 64].join(",");
+    let input =
+        format!(r#"{{"name":"pixels","shape":[1,64],"datatype":"FP32","data":[{pixels}]}}"#);
+    let body = format!(r#"{{"inputs":[{input}]}}"#);
     for number in 0..most {
         if stop.load(Ordering::SeqCst) {
             break;

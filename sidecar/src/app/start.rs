@@ -73,7 +73,6 @@ impl Core {
         let admin = sockets.admin.address().ok().and_then(|at| at.tcp());
         let inference = listen::addresses(&sockets.inference);
         let shared: Shared = Arc::new(shared::Shared::new());
-        shared.watch_endpoints();
         tokio::spawn(tls::watch(Arc::clone(&tls)));
         Ok(Self {
             inference: inference.context("listen: read the addresses")?,
@@ -130,6 +129,8 @@ pub(super) async fn start(config: Sidecar) -> anyhow::Result<Running> {
         old.release().await.context("handover")?;
     }
     let following = Following::begin(&core, &sockets.admin).await?;
+    // What was in use before a restart is in use at once; what comes from now on is looked at first.
+    core.shared.watch_endpoints();
     let reporting = start_reporting(&core, sealing);
     if predecessor.is_some() {
         settle(&core).await;

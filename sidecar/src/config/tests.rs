@@ -170,6 +170,45 @@ fn a_split_that_names_stable_is_whole() {
     assert!(mistakes(&model("{ v1 = 0.8, v2 = 0.1 }")).contains("sum to 0.9"));
 }
 
+const CHOOSING: &str = r#"
+[limits]
+inspect_bytes = 4096
+[[model]]
+name = "m"
+stable = ["http://a:1"]
+ready_path = "/warm?x=1"
+endpoints.v2 = ["http://a:2"]
+split = { v2 = 0.1 }
+key = "cookie:sid"
+sticky = true
+targeting = [
+    { variant = "v2", header = { name = "x-beta", equals = "1" } },
+    { variant = "stable", cookie = { name = "group", in = ["a", "b"] } },
+]
+"#;
+
+#[test]
+fn what_chooses_is_read_and_checked() {
+    let config = from(CHOOSING, &[], Args::default()).unwrap();
+    let spec = config.models[0].spec().unwrap();
+    assert_eq!(spec.ready_path.as_deref(), Some("/warm?x=1"));
+    let split = spec.split.unwrap();
+    assert!(split.sticky);
+    let variants: Vec<_> = split.targeting.iter().map(|rule| &rule.variant).collect();
+    assert_eq!(variants, ["v2", "stable"]);
+    let text = toml::to_string(&config).unwrap();
+    let again = from(&text, &[], Args::default()).unwrap();
+    assert_eq!(toml::to_string(&again).unwrap(), text);
+    let with = |old: &str, new: &str| mistakes(&CHOOSING.replace(old, new));
+    assert!(with("cookie:sid", "json:/user").contains("model[0].sticky: goes with"));
+    assert!(with("cookie:sid", "json:user").contains("model[0].key: \"user\" is no JSON pointer"));
+    assert!(with("/warm?x=1", "warm").contains("model[0].ready_path: \"warm\" is no path"));
+    assert!(with("split =", "#").contains("model[0]: sticky and targeting go with a fixed split"));
+    assert!(with(", equals = \"1\"", "").contains("model[0].targeting[0]: write one of equals"));
+    assert!(with("header = {", "body = {").contains("unknown field `body`"));
+    assert!(with("4096", "1000000000").contains("limits.inspect_bytes: more than"));
+}
+
 #[test]
 fn what_is_printed_can_be_loaded() {
     let config = from(FULL, &[], Args::default()).unwrap();

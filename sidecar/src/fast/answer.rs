@@ -41,7 +41,7 @@ pub(crate) fn parse<'h, 'b>(
     let Status::Complete(length) = parsing? else {
         return Ok(None);
     };
-    let (Some(status), Some(minor)) = (parsed.code, parsed.version) else {
+    let (Some(status @ 100..), Some(minor)) = (parsed.code, parsed.version) else {
         return Err(Malformed::FirstLine);
     };
     let text = &bytes[..length];

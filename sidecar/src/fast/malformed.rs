@@ -7,6 +7,8 @@ use thiserror::Error;
 pub(crate) enum Malformed {
     #[error("its first line is no line of HTTP/1.1")]
     FirstLine,
+    #[error("its target is no path, no http://HOST/PATH and not *")]
+    Target,
     #[error("the name of a header has a byte that no name may have, or blanks around it")]
     HeaderName,
     #[error("the value of a header has a byte that no value may have, or goes on in the next line")]

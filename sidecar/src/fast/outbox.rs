@@ -15,8 +15,8 @@ pub(crate) struct Outbox {
     sent: usize,
     /// Everything since the start of the message is here.
     whole: bool,
-    /// The socket's own buffer, which encryption has, is not empty yet.
-    flushing: bool,
+    /// The stream took everything but holds some of it back: encrypted, and more than the socket takes.
+    held: bool,
 }
 
 impl Outbox {
@@ -26,18 +26,13 @@ impl Outbox {
             bytes: buffers.take(),
             sent: 0,
             whole,
-            flushing: false,
+            held: false,
         }
     }
 
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        !self.has_unsent() && !self.flushing
-    }
-
-    #[inline]
-    fn has_unsent(&self) -> bool {
-        self.sent < self.bytes.len()
+        self.sent == self.bytes.len() && !self.held
     }
 
     /// Whether the message could be sent again from its start.
@@ -62,12 +57,13 @@ impl Outbox {
     /// Sends everything again.
     pub(crate) fn rewind(&mut self) {
         self.sent = 0;
+        self.held = false;
     }
 
     /// What was sent need not be kept.
     pub(crate) fn forget(&mut self) {
         self.whole = false;
-        if !self.has_unsent() {
+        if self.is_empty() {
             self.bytes.clear();
             self.sent = 0;
         }
@@ -80,25 +76,19 @@ impl Outbox {
         stream: &mut Stream,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        while self.has_unsent() {
+        while self.sent < self.bytes.len() {
             let n = ready!(Pin::new(&mut *stream).poll_write(cx, &self.bytes[self.sent..]))?;
             if n == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.sent += n;
         }
+        ready!(self.poll_held(stream, cx))?;
         if !self.whole {
             self.bytes.clear();
             self.sent = 0;
         }
-        self.poll_socket(stream, cx)
-    }
-
-    #[inline]
-    fn poll_socket(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = Pin::new(stream).poll_flush(cx);
-        self.flushing = flushed.is_pending();
-        flushed
+        Poll::Ready(Ok(()))
     }
 
     /// Sends what is here and then `more`, of which only the rest is copied that the socket does not take.
@@ -108,6 +98,7 @@ impl Outbox {
         cx: &mut Context<'_>,
         more: &[u8],
     ) -> Poll<io::Result<()>> {
+        // What waits must not be taken for sent because there is nothing to go with it.
         if more.is_empty() {
             return self.poll_flush(stream, cx);
         }
@@ -117,9 +108,9 @@ impl Outbox {
                 io::IoSlice::new(&self.bytes[self.sent..]),
                 io::IoSlice::new(&more[done..]),
             ];
-            let writing = match self.has_unsent() {
-                false => Pin::new(&mut *stream).poll_write(cx, &more[done..]),
-                true => Pin::new(&mut *stream).poll_write_vectored(cx, &slices),
+            let writing = match self.is_empty() {
+                true => Pin::new(&mut *stream).poll_write(cx, &more[done..]),
+                false => Pin::new(&mut *stream).poll_write_vectored(cx, &slices),
             };
             let n = match writing {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
@@ -137,7 +128,15 @@ impl Outbox {
         }
         self.bytes.clear();
         self.sent = 0;
-        self.poll_socket(stream, cx)
+        self.poll_held(stream, cx)
+    }
+
+    /// Nothing to do but with TLS.
+    #[inline]
+    fn poll_held(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(stream).poll_flush(cx);
+        self.held = flushed.is_pending();
+        flushed
     }
 
     pub(crate) fn give_back(self, buffers: &Buffers) {

@@ -62,6 +62,9 @@ pub(crate) fn parse<'h, 'b>(
     else {
         return Err(Malformed::FirstLine);
     };
+    if !is_target(method, target) {
+        return Err(Malformed::Target);
+    }
     let text = &bytes[..length];
     let headers: &'h [Header<'b>] = parsed.headers;
     check_line_ends(text, headers)?;
@@ -105,6 +108,21 @@ fn look<'b>(headers: &[Header<'b>]) -> Result<(Lengths, Marks<'b>), Malformed> {
         marks.ours |= is_ours(name);
     }
     Ok((lengths, marks))
+}
+
+/// A path; a URL with a host; or `*`, of OPTIONS alone. What else there is in RFC 9112, section 3.2, is for tunnels.
+fn is_target(method: &str, target: &str) -> bool {
+    if target.starts_with('/') {
+        return method != "CONNECT";
+    }
+    let host = |scheme: &str| {
+        let start = target.get(..scheme.len())?;
+        let rest = &target[scheme.len()..];
+        let host = rest.split(['/', '?', '#']).next()?;
+        Some(start.eq_ignore_ascii_case(scheme) && !host.is_empty() && is_host(host.as_bytes()))
+    };
+    let absolute = host("http://") == Some(true) || host("https://") == Some(true);
+    absolute && method != "CONNECT" || target == "*" && method == "OPTIONS"
 }
 
 /// Letters, digits and the marks of a host and a port; nothing that could end it or begin another.

@@ -102,6 +102,7 @@ impl Endpoint {
         self.idle
             .borrow_mut()
             .retain_mut(|idle| idle.since_ms >= before_ms && idle.upstream.is_ready());
+        self.relays().sweep(before_ms);
     }
 }
 

@@ -6,6 +6,7 @@ use super::{Call, Outcome, forward};
 use crate::classify::{self, Protocol};
 use crate::pool::{Claim, Endpoint, Upstream, least_outstanding};
 use crate::worker::Lane;
+use http::header::CONTENT_LENGTH;
 use http::{Request, Response, Version};
 use hyper::body::Incoming;
 use serinus_common::class::Class;
@@ -236,6 +237,9 @@ impl Call {
             forward::to_h2(&mut head, endpoint);
         } else {
             forward::to_h1(&mut head, endpoint, self.found.host, self.upgrade.as_ref());
+            if self.source.is_some() && !head.headers.contains_key(CONTENT_LENGTH) {
+                forward::chunk(&mut head);
+            }
         }
         Ok(Request::from_parts(head, body))
     }

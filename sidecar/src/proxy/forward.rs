@@ -3,7 +3,7 @@
 use crate::pool::Endpoint;
 use crate::rewrite::Rewrite;
 use crate::table::{self, Address};
-use http::header::{CONNECTION, COOKIE, HOST, UPGRADE};
+use http::header::{CONNECTION, COOKIE, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Uri, Version};
@@ -21,7 +21,7 @@ pub(super) fn rename(head: &mut Parts, rewrite: &Rewrite) {
     head.uri = Uri::from_parts(parts).unwrap_or_default();
 }
 
-/// For HTTP/1.1: the path alone, the host in its header, which is there already if it `has_host`.
+/// For HTTP/1.1: the path alone, and the host in its header, which is there already if it `has_host`.
 pub(super) fn to_h1(
     head: &mut Parts,
     endpoint: &Endpoint,
@@ -32,11 +32,10 @@ pub(super) fn to_h1(
         join_cookies(&mut head.headers);
     }
     head.version = Version::HTTP_11;
-    if !has_host {
-        let named = head.uri.authority();
-        let named = named.and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
-        let host = named.unwrap_or_else(|| endpoint.host().clone());
+    if let Some(host) = named(&head.uri) {
         head.headers.insert(HOST, host);
+    } else if !has_host {
+        head.headers.insert(HOST, endpoint.host().clone());
     }
     if head.uri.authority().is_some() || !endpoint.address().prefix().is_empty() {
         let path = path(&head.uri, endpoint.address());
@@ -47,6 +46,17 @@ pub(super) fn to_h1(
         head.headers
             .insert(CONNECTION, HeaderValue::from_static("upgrade"));
     }
+}
+
+/// Says that the body is chunked: of a GET with a body of unknown length, the library would send none.
+pub(super) fn chunk(head: &mut Parts) {
+    let chunked = HeaderValue::from_static("chunked");
+    head.headers.insert(TRANSFER_ENCODING, chunked);
+}
+
+/// The host in the target, which wins over the header (RFC 9112, section 3.2.2).
+fn named(uri: &Uri) -> Option<HeaderValue> {
+    HeaderValue::from_str(uri.authority()?.as_str()).ok()
 }
 
 /// For HTTP/2: scheme, authority and path; no `Host` beside the authority.
@@ -132,6 +142,19 @@ mod tests {
         assert_eq!(
             (bare.uri.to_string().as_str(), &bare.headers[HOST]),
             ("/base/x", &HeaderValue::from_static("127.0.0.1:1"))
+        );
+    }
+
+    #[test]
+    fn a_host_in_the_target_wins() {
+        let mut parts = head("http://ml.local:80/a", Version::HTTP_11);
+        parts
+            .headers
+            .insert(HOST, HeaderValue::from_static("other"));
+        to_h1(&mut parts, &endpoint("http://127.0.0.1:1"), true, None);
+        assert_eq!(
+            (parts.uri.to_string().as_str(), &parts.headers[HOST]),
+            ("/a", &HeaderValue::from_static("ml.local:80"))
         );
     }
 

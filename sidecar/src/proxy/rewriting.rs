@@ -3,7 +3,7 @@
 use super::attempt::Failure;
 use super::body::{Fault, Outgoing};
 use super::{Call, forward};
-use crate::rewrite::{AnswerHead, Names, Restorer, Restoring, Rewrite};
+use crate::rewrite::{AnswerHead, Names, Restorer, Restoring, Rewrite, StreamForm};
 use http::HeaderName;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
@@ -53,8 +53,9 @@ impl Call {
         if route.rewrites_bodies {
             self.restored.take();
         }
-        match &route.variants[self.ticket.serving()].rewrite {
-            Some(rewrite) => self.rewritten_by(rewrite, head, body),
+        let variant = &route.variants[self.ticket.serving()];
+        match &variant.rewrite {
+            Some(rewrite) => self.rewritten_by(rewrite, variant.stream, head, body),
             None => Ok(body),
         }
     }
@@ -62,12 +63,13 @@ impl Call {
     fn rewritten_by(
         &self,
         rewrite: &Rewrite,
+        stream: StreamForm,
         head: &mut Parts,
         body: Outgoing,
     ) -> Result<Outgoing, Failure> {
         let edit = rewrite.edit(head);
         let edit = edit.map_err(|why| Failure::Body(Fault::Unchangeable(why)))?;
-        let names = rewrite.restoring(head).map(|how| {
+        let names = rewrite.restoring(head, stream).map(|how| {
             let names = Rc::default();
             let restored = Restored {
                 how,

@@ -69,8 +69,8 @@ impl Rewrite {
         }
         let frames = Frames::new(fields.clone(), Otherwise::Refuse);
         Ok(Some(Edit::Frames(match self.restore {
-            Some(_) => frames.reading_names(),
-            None => frames,
+            true => frames.reading_names(),
+            false => frames,
         })))
     }
 

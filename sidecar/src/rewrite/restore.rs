@@ -61,9 +61,11 @@ pub(crate) enum Restorer {
 }
 
 impl Rewrite {
-    /// How the answers to this request are restored, if they are.
-    pub(crate) fn restoring(&self, head: &impl Head) -> Option<Restoring> {
-        let stream = self.restore?;
+    /// How the answers to this request are restored, if they are. `stream`: how those of gRPC streams are built.
+    pub(crate) fn restoring(&self, head: &impl Head, stream: StreamForm) -> Option<Restoring> {
+        if !self.restore {
+            return None;
+        }
         let path = head.path();
         let grpc = head.value("content-type").is_some_and(is_grpc);
         let (form, names) = match place(head.method(), path, grpc)? {

@@ -4,12 +4,14 @@ use super::connection::{Order, State};
 use super::io::ClientIo;
 use super::{DrainPatience, LocalExecutor, Sealed, Worker, seal};
 use crate::fast::{self, HandOver};
+use crate::h2;
 use crate::listen::{Arrived, Listeners, Socket};
 use crate::net::Stream;
 use crate::proxy;
 use crate::shared::Count;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use serinus_runtime::shutdown::Drain;
 use std::io;
 use std::pin::{Pin, pin};
@@ -182,17 +184,21 @@ impl Servers {
         rest: HandOver,
         state: &Rc<State>,
     ) -> io::Result<()> {
-        let is_h2 = rest.is_h2;
-        let io = ClientIo::new(rest, Rc::clone(worker), Rc::clone(state));
         let (for_request, of_connection) = (Rc::clone(worker), Rc::clone(state));
         let service = service_fn(move |request| {
             proxy::serve(Rc::clone(&for_request), of_connection.begin(), request)
         });
-        if is_h2 {
+        if rest.is_h2 {
             state.speaks_h2();
-            let connection = pin!(self.h2.serve_connection(io, service));
-            return drive(state, Order::Retire, connection, |c| c.graceful_shutdown()).await;
+            let server = self.h2.clone();
+            let open_inner = Box::new(move |stream: Stream| {
+                let served = server.serve_connection(TokioIo::new(stream), service.clone());
+                tokio::task::spawn_local(served);
+            });
+            let (worker, state) = (Rc::clone(worker), Rc::clone(state));
+            return h2::serve(worker, state, (rest.stream, rest.early), open_inner).await;
         }
+        let io = ClientIo::new(rest, Rc::clone(worker), Rc::clone(state));
         let mut connection = self.h1.serve_connection(io, service);
         let driven = Pin::new(&mut connection);
         drive(state, Order::Finish, driven, |c| c.graceful_shutdown()).await?;

@@ -254,6 +254,30 @@ async fn a_canary_that_is_not_ready_gets_nothing() {
 }
 
 #[tokio::test]
+async fn an_open_breaker_probes_whatever_the_checks_say() {
+    let (v1, v2) = (Model::new("v1"), Model::new("v2"));
+    let (stable, canary) = (v1.serve().await, v2.serve().await);
+    let setup = Setup::new(&stable.url, &canary.url, 0.5).failure(|failure| {
+        failure.breaker = Some(v1::Breaker {
+            consecutive: 1,
+            ..Default::default()
+        });
+    });
+    let mut sidecar = setup.start();
+    let mut client = Client::connect(sidecar.addr).await;
+    let user = user_of("v2", 0.5, 0);
+    v2.fail(500);
+    assert_eq!(client.infer(&user).await.variant(), "v1");
+    assert!(sidecar.events.recv().await.is_some(), "the breaker opens");
+    look(&mut Prober::new(Arc::new(Tls::plain())), &sidecar).await;
+    let before = v2.called();
+    while v2.called() == before {
+        assert_eq!(client.infer(&user).await.variant(), "v1");
+    }
+    assert!(sidecar.finish().await.of("v2").failed_probes >= 1);
+}
+
+#[tokio::test]
 async fn stable_is_used_even_where_the_checks_fail() {
     let v1 = Model::new("v1");
     let stable = v1.serve().await;

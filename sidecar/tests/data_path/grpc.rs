@@ -22,6 +22,15 @@ fn call(body: SentBody) -> Request<SentBody> {
     request.body(body).unwrap()
 }
 
+/// A message as gRPC frames it.
+fn message(text: impl AsRef<[u8]>) -> Vec<u8> {
+    let text = text.as_ref();
+    let mut framed = vec![0];
+    framed.extend(u32::try_from(text.len()).unwrap().to_be_bytes());
+    framed.extend(text);
+    framed
+}
+
 fn status(code: u32) -> HeaderMap {
     HeaderMap::from_iter([(
         http::HeaderName::from_static("grpc-status"),
@@ -105,13 +114,13 @@ async fn many_calls_share_one_connection() {
         let mut send = send.clone();
         tokio::spawn(async move {
             let response = send
-                .send_request(call(crate::client::body(vec![n; 10])))
+                .send_request(call(crate::client::body(message([n; 10]))))
                 .await
                 .unwrap();
             let whole = response.into_body().collect().await.unwrap();
             (
                 whole.trailers().unwrap()["grpc-status"] == "0",
-                whole.to_bytes() == vec![n; 10],
+                whole.to_bytes() == message([n; 10]),
             )
         })
     });

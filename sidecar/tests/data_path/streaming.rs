@@ -12,6 +12,7 @@ use hyper_util::rt::TokioIo;
 use serinus_common::class::Class;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -204,6 +205,36 @@ async fn an_answer_before_the_whole_request_leaves_the_connection_open() {
     drop(stream);
     let counted = sidecar.finish().await;
     assert_eq!(counted.of("v1").class(Class::Client), 10);
+}
+
+#[tokio::test]
+async fn the_head_of_a_long_request_does_not_wait_for_its_body() {
+    let arrived = Arc::new(Notify::new());
+    let arrives = Arc::clone(&arrived);
+    let upstream = Upstream::h1(move |request: Request<Incoming>| {
+        arrives.notify_one();
+        echo(request)
+    })
+    .await;
+    let sidecar = Setup::new(&upstream.url, &upstream.url, 0.0).start();
+    let mut client = Client::connect(sidecar.addr).await;
+    // The second one goes over a connection that is there already.
+    for _ in 0..2 {
+        let (parts, body) = open_body();
+        let mut request = infer("ana", "").map(|_| body);
+        let length = (2 << 20).to_string().parse().unwrap();
+        request.headers_mut().insert("content-length", length);
+        let answer = client.send(request);
+        let sending = async {
+            arrived.notified().await;
+            parts.send(part(vec![7; 2 << 20])).unwrap();
+            drop(parts);
+        };
+        let both = async { tokio::join!(answer, sending).0 };
+        let answer = tokio::time::timeout(Duration::from_secs(10), both).await;
+        let body = answer.unwrap().into_body().collect().await.unwrap();
+        assert_eq!(body.to_bytes().len(), 2 << 20);
+    }
 }
 
 #[tokio::test]

@@ -11,7 +11,11 @@ use serinus_common::class::Class;
 use serinus_sidecar::tls::{Accept, Dial, Tls};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 use tokio::net::{TcpStream, UnixListener, UnixStream};
+
+/// No test waits for longer.
+const LONG: Duration = Duration::from_secs(60);
 
 /// Says what it was asked over, for which host, under which path.
 async fn mirror(request: Request<hyper::body::Incoming>) -> Response<crate::upstream::AnswerBody> {
@@ -172,6 +176,32 @@ async fn applications_speak_tls_and_plainly_where_both_are_allowed() {
         drop(send);
         sidecar.finish().await;
     }
+}
+
+#[tokio::test]
+async fn large_bodies_get_through_tls_on_both_sides() {
+    const SIZE: usize = 6 << 20;
+    let ca = Authority::new();
+    let echo = |request: Request<hyper::body::Incoming>| async {
+        let body = request.into_body().collect().await.unwrap().to_bytes();
+        Response::new(full(body))
+    };
+    let upstream = Upstream::tls(ca.server("localhost", &["http/1.1"]), echo).await;
+    let mut setup = Setup::new(&upstream.url, &upstream.url, 0.0);
+    setup.tls = dial(&ca);
+    let identity = ca.identity("localhost");
+    setup.tls.accept = Some(Accept::load(identity, None, false).unwrap());
+    let sidecar = setup.start();
+    let stream = ca.connect(sidecar.addr, &["http/1.1"]).await.unwrap();
+    let mut client = Client::over(stream).await;
+    for _ in 0..2 {
+        let sent = "x".repeat(SIZE);
+        let got = tokio::time::timeout(LONG, client.get(infer("ana", sent))).await;
+        let got = got.expect("it stays somewhere");
+        assert_eq!((got.status, got.text.len()), (StatusCode::OK, SIZE));
+    }
+    let counted = sidecar.finish().await;
+    assert_eq!(counted.of("v1").class(Class::Ok), 2);
 }
 
 #[tokio::test]

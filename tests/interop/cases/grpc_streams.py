@@ -9,10 +9,10 @@ from tritonclient.grpc import service_pb2 as pb
 
 from harness.http import PREDICTION_ID, VARIANT
 from harness.ledger import Ledger, keys
+from harness.sidecar import KEY_HEADER
 
 from .metadata import Seen
 from .oip_grpc import TIMEOUT_S, tensor_of_text
-from harness.sidecar import KEY_HEADER
 
 METHOD = "/inference.GRPCInferenceService/ModelStreamInfer"
 
@@ -32,9 +32,7 @@ class Stream:
 
     def send(self, ident: str, version: str = "", **texts: str) -> None:
         tensors = [tensor_of_text(name, value) for name, value in texts.items()]
-        self._requests.put(
-            pb.ModelInferRequest(model_name="streams", model_version=version, id=ident, inputs=tensors)
-        )
+        self._requests.put(pb.ModelInferRequest(model_name="streams", model_version=version, id=ident, inputs=tensors))
 
     def done(self) -> None:
         """No more requests."""

@@ -17,7 +17,11 @@ def predictions(ledger: Ledger, pair: Pair, rows: list[list[float]]) -> None:
     for number, key in enumerate(keys(40) * 2):
         some = rows[number * 7 % 600 :][:40]
         columns = [f"p{column}" for column in range(len(some[0]))]
-        bodies: list[Any] = [{"inputs": some}, {"instances": some}, {"dataframe_split": {"columns": columns, "data": some}}]
+        bodies: list[Any] = [
+            {"inputs": some},
+            {"instances": some},
+            {"dataframe_split": {"columns": columns, "data": some}},
+        ]
         answer = pair.post(key, PATH, bodies[number % len(bodies)])
         ledger.check(len(answer.json()["predictions"]) == len(some), f"{key}: {answer.status} {answer.body!r}")
     for key in keys(6, "csv"):

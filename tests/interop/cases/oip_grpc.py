@@ -34,16 +34,28 @@ class Side:
         self.client._client_stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
 
     def infer(
-        self, key: str, ident: str, tensor: np.ndarray, *, model: str = "digits", compression: str | None = None,
-        headers: dict[str, str] | None = None, version: str = "",
+        self,
+        key: str,
+        ident: str,
+        tensor: np.ndarray,
+        *,
+        model: str = "digits",
+        compression: str | None = None,
+        headers: dict[str, str] | None = None,
+        version: str = "",
     ) -> Any:
         """The answer as a message, or the status of the error."""
         given = triton.InferInput("x", list(tensor.shape), "FP64")
         given.set_data_from_numpy(tensor)
         try:
             answer = self.client.infer(
-                model, [given], model_version=version, request_id=ident, headers={KEY_HEADER: key, **(headers or {})},
-                client_timeout=TIMEOUT_S, compression_algorithm=compression,
+                model,
+                [given],
+                model_version=version,
+                request_id=ident,
+                headers={KEY_HEADER: key, **(headers or {})},
+                client_timeout=TIMEOUT_S,
+                compression_algorithm=compression,
             )
         except InferenceServerException as error:
             return error.status()
@@ -77,9 +89,7 @@ class Sides:
         own = {} if rescue else {"x-serinus-idempotent": "false"}
         got = self.through.infer(key, ident, tensor, model=model, compression=compression, headers=own)
         rescued = rescue and kind == "model" and variant_of(self.ledger.sidecar.route.salt, key) != STABLE
-        variant = self.ledger.called(
-            key, seen.header(VARIANT), seen.header(PREDICTION_ID), kind=kind, rescued=rescued
-        )
+        variant = self.ledger.called(key, seen.header(VARIANT), seen.header(PREDICTION_ID), kind=kind, rescued=rescued)
         side = self.direct[variant]
         version = self.versions.get(variant, "")
         want = side.infer(key, ident, tensor, model=model, compression=compression, version=version)
@@ -101,8 +111,10 @@ def run(ledger: Ledger, sides: Sides, rows: list[list[float]]) -> None:
     for number, key in enumerate(keys(60, "grpc") * 2):
         answer = sides.infer(key, f"grpc-{number}", np.array(batch(rows, number)))
         ledger.check(answer.id == f"grpc-{number}", f"grpc-{number} became {answer.id}")
-    for key in keys(6, "grpc-gzip"):
-        sides.infer(key, key, np.array(rows[:200]), compression="gzip")
+    # A rewrite cannot be written into a compressed message: such calls are refused, as documented.
+    if not sides.versions:
+        for key in keys(6, "grpc-gzip"):
+            sides.infer(key, key, np.array(rows[:200]), compression="gzip")
 
 
 def large(sides: Sides) -> None:

@@ -64,9 +64,7 @@ class Clients:
         rescued = rescue and kind in ("model", "overload")
         rescued = rescued and variant_of(self.ledger.sidecar.route.salt, key) != STABLE
         headers = got.response.headers
-        variant = self.ledger.called(
-            key, headers.get(VARIANT), headers.get(PREDICTION_ID), kind=kind, rescued=rescued
-        )
+        variant = self.ledger.called(key, headers.get(VARIANT), headers.get(PREDICTION_ID), kind=kind, rescued=rescued)
         want = failure(self.direct[variant], key, self.model(variant, model), rescue=True)
         self.ledger.same(f"{key}: error", (got.status_code, got.body), (want.status_code, want.body))
         return got.status_code

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 from harness.http import Connection
 from harness.ledger import Ledger
+from harness.process import Child
 from harness.sidecar import CANARY, KEY_HEADER, STABLE
 from harness.wait import until
-from harness.process import Child
 
 from .oip_rest import batch, request
 

@@ -42,7 +42,9 @@ def run(context: Context) -> None:
         request = oip_rest.request(context.rows[:2], "good")
         good = Mistake(INFER, request, 200, "ok")
         wide = Mistake(INFER, oip_rest.request([[0.0] * 3], "wide"), 500, "model")
-        zipped = Mistake(INFER, gzip.compress(json.dumps(request).encode()), 400, "client", {"content-encoding": "gzip"})
+        zipped = Mistake(
+            INFER, gzip.compress(json.dumps(request).encode()), 400, "client", {"content-encoding": "gzip"}
+        )
         bad = [
             wide,
             zipped,

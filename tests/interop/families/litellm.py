@@ -11,6 +11,10 @@ SUFFIXES = {"v1": "-v1", "v2": "-v2"}
 REWRITE = "".join(f'rewrite.{variant} = {{model = "chat{suffix}"}}\n' for variant, suffix in SUFFIXES.items())
 
 
+# Without a key, which the sidecar does not have, LiteLLM answers 401 or even 500 to questions about models.
+READY = 'ready_path = "/health/liveliness"\n'
+
+
 def run(context: Context) -> None:
     """Two proxies; what they cannot make up comes from a backend that the test controls. The first one also offers
     both variants by other names."""
@@ -24,8 +28,8 @@ def run(context: Context) -> None:
 
 
 def cases(context: Context, backend: Backend, one: str, two: str) -> None:
-    route = Route("chat", {"v1": one, "v2": two})
-    renamed = Route("chat", {"v1": one, "v2": one}, more=REWRITE)
+    route = Route("chat", {"v1": one, "v2": two}, more=READY)
+    renamed = Route("chat", {"v1": one, "v2": one}, more=READY + REWRITE)
 
     def chat(ledger: Ledger) -> None:
         openai_chat.run(ledger, openai_chat.Clients(ledger), backend.open_gate)

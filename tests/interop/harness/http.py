@@ -15,8 +15,16 @@ PREDICTION_ID = "x-serinus-prediction-id"
 DOCUMENTED = {VARIANT, PREDICTION_ID, "connection", "keep-alive", "transfer-encoding"}
 # Headers that differ between two answers of the same server.
 OF_THE_MOMENT = {
-    "date", "llm_provider-date", "ce-time", "ce-id", "ce-requestid", "x-litellm-call-id", "x-litellm-response-duration-ms",
-    "x-litellm-overhead-duration-ms", "x-litellm-callback-duration-ms", "x-litellm-timing-llm-api-ms",
+    "date",
+    "llm_provider-date",
+    "ce-time",
+    "ce-id",
+    "ce-requestid",
+    "x-litellm-call-id",
+    "x-litellm-response-duration-ms",
+    "x-litellm-overhead-duration-ms",
+    "x-litellm-callback-duration-ms",
+    "x-litellm-timing-llm-api-ms",
 }
 
 
@@ -61,9 +69,7 @@ class Connection:
         self._http = http.client.HTTPConnection(address, timeout=TIMEOUT_S)
         self.opened = 0
 
-    def call(
-        self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
-    ) -> Answer:
+    def call(self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Answer:
         """One request. An error of the connection is the caller's to see: nothing is tried again."""
         response = self.open(method, path, body, headers)
         return Answer(response.status, tuple(response.getheaders()), response.read())
@@ -87,7 +93,9 @@ class Connection:
         self._http.close()
 
 
-def once(address: str, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Answer:
+def once(
+    address: str, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+) -> Answer:
     """A request on a connection of its own."""
     connection = Connection(address)
     try:

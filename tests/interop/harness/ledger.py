@@ -9,8 +9,8 @@ from .sidecar import CANARY, STABLE, Counts, Sidecar
 from .wait import TooLateError, until
 
 SHARE = 0.5
-# Of 40 keys or more, fewer than a quarter on one side come by chance in one of a thousand runs; salts are fixed, so that
-# a run that was good once stays good.
+# Of 40 keys or more, fewer than a quarter on one side come by chance in one of a thousand runs; salts are fixed, so
+# that a run that was good once stays good.
 LEAST_SHARE, LEAST_KEYS = 0.25, 40
 # Of a text about a difference.
 LONGEST = 600

@@ -1,5 +1,6 @@
 """Processes of a test: each with its own log, each ended by its own id."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -48,10 +49,8 @@ class Child:
     def stop(self) -> None:
         """Asks it to end, and insists after a while."""
         self._signal(signal.SIGTERM)
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            pass
         self.kill()
 
     def wait_until(self, ready: Ready, seconds: float) -> None:
@@ -72,13 +71,13 @@ class Child:
 
     def _signal(self, number: signal.Signals) -> None:
         # The group outlives its leader while a helper runs; it has the leader's id.
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, number)
-        except ProcessLookupError:
-            pass
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, _kind: type[BaseException] | None, _error: BaseException | None, _at: TracebackType | None) -> None:
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _at: TracebackType | None
+    ) -> None:
         self.stop()

@@ -63,6 +63,8 @@ fn unsound_answers_are_refused() {
         "\r\nHTTP/1.1 200 OK\r\n\r\n",
         "HTTP/1.1 2x0 OK\r\n\r\n",
         "ICY 200 OK\r\n\r\n",
+        "HTTP/1.1 000 OK\r\n\r\n",
+        "HTTP/1.1 099 OK\r\n\r\n",
     ] {
         assert!(read(text, |_| ()).is_err(), "{text:?}");
     }

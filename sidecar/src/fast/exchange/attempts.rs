@@ -100,8 +100,7 @@ impl Exchange {
         }
     }
 
-    /// An endpoint that fails again and again is passed over for a while. A timeout does not count: it leaves requests
-    /// outstanding, and so few new ones come.
+    /// An endpoint that fails again and again is passed over for a while.
     pub(super) fn observe(&self, client: &Client<'_>, failed: bool) {
         if let Some(claim) = &self.claim {
             let now_ms = client.worker.deadlines.now_ms();

@@ -109,6 +109,21 @@ fn first_lines_and_hosts_are_strict() {
         ("GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", Malformed::Host),
         ("GET / HTTP/1.1\r\nHost: u@b\r\n\r\n", Malformed::Host),
         ("GET  / HTTP/1.1\r\nHost: a\r\n\r\n", Malformed::FirstLine),
+        ("GET x HTTP/1.1\r\nHost: a\r\n\r\n", Malformed::Target),
+        ("GET a:80 HTTP/1.1\r\nHost: a\r\n\r\n", Malformed::Target),
+        ("GET * HTTP/1.1\r\nHost: a\r\n\r\n", Malformed::Target),
+        (
+            "GET http:///x HTTP/1.1\r\nHost: a\r\n\r\n",
+            Malformed::Target,
+        ),
+        (
+            "GET http://u@h/x HTTP/1.1\r\nHost: a\r\n\r\n",
+            Malformed::Target,
+        ),
+        (
+            "CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n",
+            Malformed::Target,
+        ),
         ("GET / HTTP/1.2\r\nHost: a\r\n\r\n", Malformed::FirstLine),
         ("GET / HTTP/1.1 \r\nHost: a\r\n\r\n", Malformed::LineEnd),
         ("GET /a b HTTP/1.1\r\nHost: a\r\n\r\n", Malformed::FirstLine),
@@ -122,6 +137,17 @@ fn first_lines_and_hosts_are_strict() {
         ),
     ] {
         assert_eq!(outcome(text.as_bytes()), Err(why), "{text:?}");
+    }
+    for target in [
+        "/",
+        "//",
+        "/a?b",
+        "http://a",
+        "HTTP://[::1]:80/x",
+        "https://a?b",
+    ] {
+        let text = format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert!(outcome(text.as_bytes()).unwrap().is_some(), "{target}");
     }
     let many = with(&"a: b\r\n".repeat(100));
     assert_eq!(outcome(many.as_bytes()), Err(Malformed::TooManyHeaders));

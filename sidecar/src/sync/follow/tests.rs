@@ -203,14 +203,21 @@ fn a_latch_of_one_canary_leaves_the_other() {
         }],
     });
     two.allow_override_header = true;
+    let rule = |variant: &str| v1::TargetingRule {
+        variant: variant.into(),
+        ..Default::default()
+    };
+    two.targeting = vec![rule("v1"), rule("v2"), rule("v3")];
     follow.offer(two, 0, &anything);
     assert!(follow.latch("r", "v2"));
     let held = follow.in_force("m", 0).unwrap();
     assert!(!held.latched && !held.assignment.allow_override_header);
     assert_eq!(held.assignment.shares.len(), 1);
+    assert_eq!(held.assignment.targeting, [rule("v1"), rule("v3")]);
     assert_eq!(share(&follow, 0), 50_000);
     follow.latch("r", "v3");
-    assert!(follow.in_force("m", 0).unwrap().latched);
+    let held = follow.in_force("m", 0).unwrap();
+    assert!(held.latched && held.assignment.targeting.is_empty());
 }
 
 #[test]

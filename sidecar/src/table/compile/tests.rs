@@ -182,6 +182,12 @@ fn every_mistake_is_reported() {
         modulus: 7,
         ..Default::default()
     });
+    let rule = |variant: &str, text: &str| v1::TargetingRule {
+        variant: variant.into(),
+        place: Some(v1::targeting_rule::Place::Header("x-beta".into())),
+        test: Some(v1::targeting_rule::Test::Regex(text.into())),
+    };
+    bad.assignment.targeting = vec![rule("v2", "^1"), rule("v9", "^1"), rule("v2", "(")];
     let errors = Table::compile(&[spec()], &[bad], None).unwrap_err();
     let all = errors.join("\n");
     for part in [
@@ -190,6 +196,8 @@ fn every_mistake_is_reported() {
         "endpoints.v2",
         "bucketing.key",
         "bucketing.modulus",
+        "targeting[1]: variant",
+        "targeting[2]: regex: no regular expression",
     ] {
         assert!(all.contains(part), "{part} in {all}");
     }

@@ -3,7 +3,6 @@
 use crate::plan::path::Path;
 use crate::plan::problems::Problems;
 use serinus_common::rewrite::Written;
-use serinus_proto::v1::rewrite::Stream;
 use serinus_proto::v1::{Plan, Rewrite, Variant};
 
 /// Checks one variant's own rewrite.
@@ -13,7 +12,6 @@ pub(super) fn check(rewrite: &Rewrite, path: &Path, problems: &Problems) {
         version: &rewrite.version,
         label: &rewrite.label,
         restore: rewrite.restore,
-        stream: rewrite.stream() != Stream::Unspecified,
     };
     for (field, message) in written.mistakes() {
         match field {

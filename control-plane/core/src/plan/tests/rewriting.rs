@@ -70,10 +70,6 @@ fn every_mistake_of_a_rewrite_has_its_path() {
         ["canary.rewrite.label: given beside version; a call names one of the two, so keep one"]
     );
     assert_eq!(
-        of(", rewrite: {version: \"2\", stream: plain}"),
-        ["canary.rewrite.stream: says how answers are restored; write restore: true beside it"]
-    );
-    assert_eq!(
         of(", rewrite: x"),
         ["canary.rewrite: \"x\" is text; write {version: \"2\"}"]
     );
