@@ -123,7 +123,8 @@ pub struct Limits {
     pub inspect_bytes: usize,
     /// Open connections of applications. Default 10,000.
     pub connections: usize,
-    /// Calls that one variant of one model may have open; above it the answer is a fast 503. Default 1024.
+    /// Calls that one variant of one model may have open. Above it stable answers for a canary, which is charged as
+    /// overloaded; for stable the answer is a fast 503. Default 1024.
     pub in_flight_per_variant: usize,
     /// How long a request's head may take, and the beginning of its body where that is looked into. Default `10s`.
     #[serde(with = "durations")]

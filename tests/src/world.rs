@@ -147,7 +147,7 @@ impl World {
     /// If the engine stopped; the inner one if it refused.
     pub async fn command(&mut self, command: Command) -> Result<Result<v1::Rollout, CommandError>> {
         let handle = self.handle.clone();
-        let command = async move { handle.command("operator", command).await };
+        let command = Box::pin(async move { handle.command("operator", command).await });
         self.ask(command, |answer| {
             !matches!(answer, Err(CommandError::Stopping))
         })
@@ -167,7 +167,7 @@ impl World {
             plan: Some(plan),
             ..v1::ApplyRequest::default()
         };
-        Ok(Box::pin(self.command(Command::Apply(request))).await??)
+        Ok(self.command(Command::Apply(request)).await??)
     }
 
     /// The rollout as everybody sees it.

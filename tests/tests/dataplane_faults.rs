@@ -486,7 +486,7 @@ async fn a_canary_that_cuts_its_answers() -> Result<()> {
             "{}",
             show()
         );
-        anyhow::ensure!(errors >= 5 && errors <= AT_ONCE, "the breaker: {}", show());
+        anyhow::ensure!((5..=AT_ONCE).contains(&errors), "the breaker: {}", show());
         anyhow::ensure!(counts.model == errors, "classes: {}", show());
         anyhow::ensure!(
             counts.user_errors == errors && counts.rescued == 0,

@@ -38,20 +38,24 @@ pub(crate) struct Ticket {
 }
 
 impl Ticket {
-    /// `None` if the variant has too many requests in flight; then nothing is booked.
+    /// `None` if the variant has too many requests in flight; then nothing is booked. A canary that has too many is
+    /// charged as overloaded, and stable answers: it may be the canary that is slow.
     pub(crate) fn open(
         worker: &Rc<Worker>,
         route: &Rc<LocalRoute>,
         begun: Begun,
         chosen: Chosen,
     ) -> Option<Self> {
-        let serving = match chosen.mode {
+        let wanted = match chosen.mode {
             Mode::Diverted => 0,
             _ => chosen.variant,
         };
-        if !route.enter(serving, worker.limits.in_flight_per_variant) {
-            return None;
-        }
+        let serving = enter(
+            route,
+            wanted,
+            chosen.mode,
+            worker.limits.in_flight_per_variant,
+        )?;
         worker.meters.at(begun.unix_ms / 1000);
         let meter = route.meter();
         meter.count(serving, Live::started);
@@ -64,7 +68,7 @@ impl Ticket {
             Mode::Unmeasured => {}
         }
         route.earn();
-        Some(Self {
+        let mut ticket = Self {
             worker: Rc::clone(worker),
             route: Rc::clone(route),
             begun,
@@ -74,7 +78,13 @@ impl Ticket {
             head_micros: None,
             charged: false,
             ended: false,
-        })
+        };
+        if serving != wanted {
+            ticket.charge(Class::Overload, begun.start);
+            ticket.charged = true;
+            meter.count(wanted, Live::rescued);
+        }
+        Some(ticket)
     }
 
     /// The variant that answers.
@@ -248,6 +258,16 @@ impl Ticket {
         HeaderValue::from_bytes(&self.prediction_text())
             .unwrap_or_else(|_| HeaderValue::from_static(""))
     }
+}
+
+/// The variant that may answer, now with one more request in flight.
+fn enter(route: &LocalRoute, wanted: usize, mode: Mode, most: usize) -> Option<usize> {
+    if route.enter(wanted, most) {
+        return Some(wanted);
+    }
+    let judged = matches!(mode, Mode::Judged | Mode::Probe);
+    let replaceable = wanted != 0 && judged && route.policy().rescue;
+    (replaceable && route.enter(0, most)).then_some(0)
 }
 
 impl Drop for Ticket {

@@ -83,8 +83,9 @@ impl Registry {
                 in_flight: self.in_flight(&route.model, &variant.name),
             });
             let lanes: Vec<Lane> = lanes.collect();
+            let most = limits.in_flight_per_variant;
             let budget = self.budgets.entry(route.model.clone());
-            let budget = budget.or_insert_with(|| Rc::new(RefCell::new(Budget::new(now_ms))));
+            let budget = budget.or_insert_with(|| Rc::new(RefCell::new(Budget::new(now_ms, most))));
             routes.push(Rc::new(LocalRoute {
                 route: Arc::clone(route),
                 table: Arc::clone(&table),

@@ -80,7 +80,7 @@ fn same_fields(what: &str, direct: &Fields, through: &Fields) -> Result<(), Stri
         return Ok(());
     }
     let differs = direct.iter().zip(through).position(|(a, b)| a != b);
-    let at = differs.unwrap_or(direct.len().min(through.len()));
+    let at = differs.unwrap_or_else(|| direct.len().min(through.len()));
     let show =
         |fields: &Fields| format!("{:?}", fields.iter().skip(at).take(2).collect::<Vec<_>>());
     Err(format!(
