@@ -79,6 +79,8 @@ impl Question {
             401 | 403..=406 | 410 | 411 | 415 | 421 | 426 | 501 => Verdict::Unknown,
             // Some servers refuse what they do not know this way; a model that is not ready says so to its own question.
             400 if !matches!(self, Self::Oip | Self::V1) => Verdict::Unknown,
+            // A gateway may fail at the key that a question does not have; it is asked something simpler.
+            500 if matches!(self, Self::V1 | Self::List) => Verdict::Unknown,
             300..=399 => Verdict::Unknown,
             _ => says(),
         }
@@ -189,6 +191,8 @@ mod tests {
         );
         assert_eq!(verdict(Ping, 400, ""), Verdict::Unknown);
         assert!(not_ready(&verdict(Ping, 500, "")));
+        assert_eq!(verdict(List, 500, ""), Verdict::Unknown);
+        assert!(not_ready(&verdict(V1, 503, "")));
         assert!(not_ready(&verdict(Configured, 404, "")));
         assert_eq!(grpc_verdict("0", &[0, 0, 0, 0, 2, 8, 1]), Verdict::Ready);
         assert!(not_ready(&grpc_verdict("0", &[0, 0, 0, 0, 0])));
