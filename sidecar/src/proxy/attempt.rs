@@ -8,6 +8,7 @@ use crate::pool::{Claim, Endpoint, Upstream, least_outstanding};
 use crate::worker::Lane;
 use http::header::CONTENT_LENGTH;
 use http::{Request, Response, Version};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use serinus_common::class::Class;
 use std::rc::Rc;
@@ -237,7 +238,9 @@ impl Call {
             forward::to_h2(&mut head, endpoint);
         } else {
             forward::to_h1(&mut head, endpoint, self.found.host, self.upgrade.as_ref());
-            if self.source.is_some() && !head.headers.contains_key(CONTENT_LENGTH) {
+            let counted =
+                head.headers.contains_key(CONTENT_LENGTH) || body.size_hint().exact().is_some();
+            if self.source.is_some() && !counted {
                 forward::chunk(&mut head);
             }
         }
