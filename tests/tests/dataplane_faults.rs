@@ -421,7 +421,23 @@ fault!(
 #[ignore = "needs the real binaries: run ./tests/run"]
 async fn a_canary_that_refuses() -> Result<()> {
     for protocol in [Protocol::Http, Protocol::Grpc] {
-        unnoticed(protocol, Model::refusing(protocol).await?, AT_ONCE).await?;
+        let stable = Model::start(protocol, "well").await?;
+        let canary = Model::refusing(protocol).await?;
+        let world = World::start(&stable, &canary).await?;
+        let seen = load(protocol, &world.inference).await;
+        let counts = world.all_counted(seen.sent).await?;
+        let show = || format!("{seen:?}, {counts:?}");
+        anyhow::ensure!(
+            seen.errors.is_empty() && counts.user_errors == 0,
+            "errors: {}",
+            show()
+        );
+        // It was never ready.
+        anyhow::ensure!(
+            counts.canary == 0 && counts.diverted > 0,
+            "it was used: {}",
+            show()
+        );
     }
     Ok(())
 }
