@@ -142,12 +142,11 @@ fn capabilities_of_later_versions() {
         mistakes(two),
         ["canaries: not supported in this version: more than one canary"]
     );
-    let sticky =
-        "model: m\nstable: {name: v1}\ncanaries: [{name: v2, sticky: x, endpoints: [ftp://h:2]}]";
+    let readiness = "model: m\nstable: {name: v1}\ncanaries: [{name: v2, readiness: x, endpoints: [ftp://h:2]}]";
     assert_eq!(
-        mistakes(sticky),
+        mistakes(readiness),
         [
-            "canaries[0].sticky: not supported in this version: sticky",
+            "canaries[0].readiness: not supported in this version: readiness",
             "canaries[0].endpoints[0]: \"ftp://h:2\" is no address; write such as http://127.0.0.1:9002, https://..., h2c://... or unix:/run/model.sock",
         ]
     );
