@@ -351,7 +351,8 @@ async fn unnoticed(protocol: Protocol, canary: Model, most_on_canary: u64) -> Re
     check(&seen, &counts, most_on_canary)
 }
 
-fn check(seen: &Seen, counts: &Counts, most_on_canary: u64) -> Result<()> {
+/// No error, and no call above its deadline.
+fn unharmed(seen: &Seen, counts: &Counts) -> Result<()> {
     let show = || format!("{seen:?}, {counts:?}");
     anyhow::ensure!(
         seen.errors.is_empty() && counts.user_errors == 0,
@@ -363,6 +364,12 @@ fn check(seen: &Seen, counts: &Counts, most_on_canary: u64) -> Result<()> {
         "too slow: {}",
         show()
     );
+    Ok(())
+}
+
+fn check(seen: &Seen, counts: &Counts, most_on_canary: u64) -> Result<()> {
+    let show = || format!("{seen:?}, {counts:?}");
+    unharmed(seen, counts)?;
     anyhow::ensure!(
         counts.openings >= 1 && counts.diverted > 0,
         "no breaker: {}",
@@ -427,11 +434,7 @@ async fn a_canary_that_refuses() -> Result<()> {
         let seen = load(protocol, &world.inference).await;
         let counts = world.all_counted(seen.sent).await?;
         let show = || format!("{seen:?}, {counts:?}");
-        anyhow::ensure!(
-            seen.errors.is_empty() && counts.user_errors == 0,
-            "errors: {}",
-            show()
-        );
+        unharmed(&seen, &counts)?;
         // It was never ready.
         anyhow::ensure!(
             counts.canary == 0 && counts.diverted > 0,
@@ -460,16 +463,7 @@ async fn a_canary_that_dies_under_load() -> Result<()> {
         let seen = users.await?;
         let counts = world.all_counted(seen.sent).await?;
         let show = || format!("{seen:?}, {counts:?}");
-        anyhow::ensure!(
-            seen.errors.is_empty() && counts.user_errors == 0,
-            "errors: {}",
-            show()
-        );
-        anyhow::ensure!(
-            seen.slowest <= ATTEMPT + CALL / 2 + SLACK,
-            "too slow: {}",
-            show()
-        );
+        unharmed(&seen, &counts)?;
         anyhow::ensure!(
             counts.openings >= 1 && counts.diverted > 0,
             "no breaker: {}",
