@@ -47,6 +47,32 @@ async fn too_many_requests_in_flight_are_answered_at_once_and_booked_on_nobody()
 }
 
 #[tokio::test]
+async fn stable_answers_for_a_canary_with_too_many_requests_in_flight() {
+    let (v1, v2) = (Model::new("v1"), Model::new("v2"));
+    let (stable, canary) = (v1.serve().await, v2.serve().await);
+    v2.hangs.store(true, Ordering::SeqCst);
+    let sidecar = Setup::new(&stable.url, &canary.url, 1.0)
+        .limits(|limits| limits.in_flight_per_variant = 2)
+        .start();
+    let addr = sidecar.addr;
+    let waiting: Vec<_> = (0..2)
+        .map(|_| tokio::spawn(async move { Client::connect(addr).await.infer("ana").await }))
+        .collect();
+    eventually("two calls", || v2.called() == 2).await;
+    let mut client = Client::connect(addr).await;
+    let got = client.infer("ana").await;
+    assert_eq!(got.status, StatusCode::OK);
+    assert_eq!(got.headers["x-serinus-variant"], "v1");
+    assert_eq!(sidecar.shared.local().shed, 0);
+    waiting.iter().for_each(|task| task.abort());
+    drop(client);
+    let counted = sidecar.finish().await;
+    let canary = counted.of("v2");
+    assert_eq!((canary.assigned, canary.rescued), (3, 1));
+    assert_eq!((canary.class(Class::Overload), canary.user_errors), (1, 0));
+}
+
+#[tokio::test]
 async fn bodies_and_heads_have_a_bound() {
     let v1 = Model::new("v1");
     let stable = v1.serve().await;
