@@ -1,6 +1,8 @@
 //! The public contract of Serinus and its stored form, generated from the `.proto` files beside this crate; their
 //! comments are the reference.
 
+pub mod recording;
+
 /// Package `serinus.v1`: what clients and sidecars speak.
 pub mod v1 {
     #![allow(
