@@ -22,6 +22,8 @@ pub(crate) struct ErrorBudget {
     dispersion: Dispersion,
 }
 
+crate::state::state!(ErrorBudget { excess, excess_beyond_margin, variance, noisy_variance, dispersion } fixed { written, margin });
+
 impl ErrorBudget {
     /// `written` is the budget of the plan; without one the default applies to the excess beyond
     /// `margin`.

@@ -25,6 +25,8 @@ pub struct ClusterTotals {
     pub stable: [Counts; CLUSTERS],
 }
 
+crate::state::state!(ClusterTotals { canary, stable });
+
 impl Default for ClusterTotals {
     fn default() -> Self {
         Self {
@@ -52,6 +54,12 @@ pub struct ClusterSlice {
     pub totals: ClusterTotals,
 }
 
+crate::state::state!(ClusterSlice {
+    epoch,
+    share,
+    totals
+});
+
 /// Sums over finished epochs, and the totals of those that may still grow.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Clusters {
@@ -64,6 +72,14 @@ pub(crate) struct Clusters {
     t: Option<f64>,
 }
 
+crate::state::state!(Clusters {
+    open,
+    closed_through,
+    closed,
+    phi,
+    t
+});
+
 /// What is kept of an epoch: each adds up over epochs without mixing their rates or shares.
 #[derive(Clone, Debug, Default)]
 struct Sums {
@@ -71,6 +87,12 @@ struct Sums {
     stable: UserNoise,
     ratio: ClusterRatio,
 }
+
+crate::state::state!(Sums {
+    canary,
+    stable,
+    ratio
+});
 
 impl Sums {
     fn add(&mut self, slice: &ClusterSlice) {

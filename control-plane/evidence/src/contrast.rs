@@ -10,6 +10,12 @@ pub(crate) struct Contrast {
     pub(crate) variance: f64,
 }
 
+crate::state::state!(Contrast {
+    difference,
+    weight,
+    variance
+});
+
 impl Contrast {
     /// The contrast of one slice; nothing if a variant has no trials.
     pub(crate) fn of(sums: impl Into<Sums>) -> Self {

@@ -48,6 +48,8 @@ pub struct CountMonitor {
     total: Pair,
 }
 
+crate::state::state!(CountMonitor { stable, process, difference, total } fixed { worse, margin, tolerances });
+
 impl CountMonitor {
     /// No slice seen.
     ///

@@ -14,6 +14,8 @@ pub struct Counts {
     pub n: u64,
 }
 
+crate::state::state!(Counts { x, n });
+
 impl Counts {
     pub(crate) fn is_plausible(self) -> bool {
         self.x <= self.n && self.n < IMPLAUSIBLE
@@ -38,6 +40,8 @@ pub struct Pair {
     /// The variant that serves today.
     pub stable: Counts,
 }
+
+crate::state::state!(Pair { canary, stable });
 
 impl Pair {
     /// The counts `x_C` of `n_C` and `x_S` of `n_S`.
@@ -77,6 +81,8 @@ pub struct Sum {
     /// Number of values.
     pub n: f64,
 }
+
+crate::state::state!(Sum { x, n });
 
 impl Sum {
     /// Estimated variance of the sum, `x (n - x) / (n - 1)`; 0 for fewer than two values. It is

@@ -24,6 +24,16 @@ struct Scale {
     largest_expected: f64,
 }
 
+crate::state::state!(Scale {
+    open,
+    previous,
+    squares,
+    expected,
+    pairs,
+    largest_square,
+    largest_expected
+});
+
 impl Scale {
     /// Closes the open block, compares it with the one before it and returns it.
     fn close(&mut self) -> Contrast {
@@ -80,6 +90,8 @@ pub struct Dispersion {
     slices: u64,
     scales: [Scale; SCALES],
 }
+
+crate::state::state!(Dispersion { slices, scales });
 
 impl Dispersion {
     /// Takes one slice. A slice without both variants counts as time but carries no contrast.

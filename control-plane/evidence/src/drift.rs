@@ -28,6 +28,12 @@ struct Decile {
     dispersion: Dispersion,
 }
 
+crate::state::state!(Decile {
+    more,
+    fewer,
+    dispersion
+});
+
 impl Decile {
     fn new() -> Self {
         Self {
@@ -62,6 +68,8 @@ pub struct ScoreDrift {
     cells: [(f64, f64); DECILES.len() + 1],
     total: Pair,
 }
+
+crate::state::state!(ScoreDrift { history, cells, total } each { deciles });
 
 impl Default for ScoreDrift {
     fn default() -> Self {

@@ -19,6 +19,7 @@ use crate::reading::Latencies;
 use crate::sample_ratio::RatioMonitor;
 use crate::settings::{Action, Guardrail, Metric, ScoreDriftPolicy, Settings, SettingsError};
 use crate::shown_latency::{ShownLatency, timed};
+use crate::state::{State, Tape, state};
 use crate::tolerance::Tolerances;
 use crate::traffic::Traffic;
 
@@ -46,6 +47,8 @@ pub struct Engine {
     slices: u64,
     refused_slices: u64,
 }
+
+state!(Engine { history, shown, budget, gross, flapping, noise, traffic, ratio, clusters, compared_epoch, slices, refused_slices } each { monitors } fixed { alpha, beta, log_gamma, tolerances, drift });
 
 impl Engine {
     /// An engine that has seen nothing but the baseline.
@@ -236,6 +239,37 @@ impl Engine {
     /// people: for a simulation that looks at millions of slices.
     pub fn stand(&self, tolerance: f64, epoch: u64, expects_both: bool) -> Standing {
         standing::stand(self, tolerance, epoch, expects_both)
+    }
+
+    /// The state as bytes; [`Engine::resume`] takes them.
+    #[must_use]
+    pub fn save(&self) -> Vec<u8> {
+        let mut tape = Tape::writing();
+        let mut copy = self.clone();
+        copy.walk(&mut tape);
+        copy.walk_drift(&mut tape);
+        tape.into_bytes()
+    }
+
+    /// Goes on with what another engine with the same settings, of the same [`crate::ENGINE_VERSION`], has saved: from
+    /// then on it gives the same bits as that one. Whether the bytes are such a state; else nothing has changed.
+    #[must_use]
+    pub fn resume(&mut self, bytes: &[u8]) -> bool {
+        let mut tape = Tape::reading(bytes);
+        let mut copy = self.clone();
+        copy.walk(&mut tape);
+        copy.walk_drift(&mut tape);
+        let whole = tape.is_at_its_end();
+        if whole {
+            *self = copy;
+        }
+        whole
+    }
+
+    fn walk_drift(&mut self, tape: &mut Tape) {
+        if let Some((drift, _)) = &mut self.drift {
+            drift.walk(tape);
+        }
     }
 
     fn extra_errors(&self) -> ExtraErrors {

@@ -35,6 +35,8 @@ pub(crate) struct Flapping {
     tripped: bool,
 }
 
+crate::state::state!(Flapping { stable, window, run, bad_runs, tripped } fixed { margin });
+
 impl Flapping {
     /// Starts from stable's seconds before the rollout; `margin` is the tolerated rise of the error rate.
     pub(crate) fn new(history: &[Counts], margin: f64) -> Self {

@@ -24,6 +24,14 @@ pub(crate) struct GrossErrors {
     tripped: bool,
 }
 
+crate::state::state!(GrossErrors {
+    run,
+    runs,
+    bad_runs,
+    log_chance,
+    tripped
+});
+
 impl GrossErrors {
     /// Takes one slice; `bursts` are those of stable up to and with this slice.
     pub(crate) fn fold(&mut self, pair: Pair, bursts: &StableBursts) {

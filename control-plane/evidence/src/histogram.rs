@@ -16,6 +16,8 @@ pub struct Histogram {
     weights: Vec<f64>,
 }
 
+crate::state::state!(Histogram { first, weights });
+
 impl Histogram {
     /// From sparse counts in any order; buckets given twice are summed.
     pub fn from_sparse(counts: &[(u16, u64)]) -> Self {

@@ -29,6 +29,8 @@ pub struct RiskDifference {
     canary: f64,
 }
 
+crate::state::state!(RiskDifference { sum, canary });
+
 impl RiskDifference {
     /// Takes one slice; a slice without both variants adds nothing.
     pub fn fold(&mut self, pair: Pair) {

@@ -35,6 +35,8 @@ pub(crate) struct LabelRate {
     difference: RiskDifference,
 }
 
+crate::state::state!(LabelRate { stable, more, fewer, dispersion, difference } fixed { margin });
+
 impl LabelRate {
     /// `margin` is that of the guardrail whose labels these are.
     pub(crate) fn new(margin: f64) -> Self {

@@ -19,6 +19,8 @@ pub(crate) struct LabelMonitor {
     late: LateLabels,
 }
 
+crate::state::state!(LabelMonitor { rate, traffic, clusters, completeness, late } fixed { alpha });
+
 /// Labels that came after their window. They bet on rollback only, with wealth of their own, so that they can never
 /// enter a running gate: which labels are late may depend on the variant.
 #[derive(Clone, Debug)]
@@ -26,6 +28,8 @@ struct LateLabels {
     rate: CountMonitor,
     reopened: bool,
 }
+
+crate::state::state!(LateLabels { rate, reopened });
 
 impl LabelMonitor {
     /// No label seen. `alpha` is the accepted chance of a false alarm, `tolerances` are the multiples of the margin that steps ask to exclude.

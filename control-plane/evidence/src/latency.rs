@@ -9,6 +9,12 @@ use crate::stable_rate::DISCOUNT;
 #[derive(Clone, Debug, Default)]
 pub struct StableLatency(Histogram);
 
+impl crate::state::State for StableLatency {
+    fn walk(&mut self, tape: &mut crate::state::Tape) {
+        self.0.walk(tape);
+    }
+}
+
 impl StableLatency {
     /// Starts from the latencies of stable just before the rollout.
     pub fn new(baseline: Histogram) -> Self {
@@ -33,6 +39,8 @@ pub struct LatencyMonitor {
     tolerances: Vec<f64>,
     quantiles: Vec<QuantileMonitor>,
 }
+
+crate::state::state!(LatencyMonitor {  } each { quantiles } fixed { allowed, tolerances });
 
 impl LatencyMonitor {
     /// No slice seen. The canary's quantile may be `ratio` times stable's or `slack_ms` more,

@@ -74,6 +74,7 @@ mod shifts;
 mod shown_latency;
 pub mod srm;
 mod stable_rate;
+mod state;
 mod tempered;
 mod tolerance;
 mod traffic;

@@ -34,6 +34,8 @@ pub(crate) struct LimitMonitor {
     canary_possible: Counts,
 }
 
+crate::state::state!(LimitMonitor { absolute, relative, promote, dispersion, stable_certain, stable_possible, canary_possible } fixed { quantile, limit_ms, certain, possible });
+
 impl LimitMonitor {
     pub(crate) fn new(gamma: f64, quantile: f64, limit_ms: f64, baseline: &Tail) -> Self {
         let edge = ln(limit_ms * 1000.0) / ln(gamma);

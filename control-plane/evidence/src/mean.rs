@@ -17,6 +17,8 @@ struct MeanDifference {
     canary: f64,
 }
 
+crate::state::state!(MeanDifference { sum, canary });
+
 impl MeanDifference {
     fn fold(&mut self, contrast: Contrast, canary_mean: f64) {
         self.sum.add(contrast);
@@ -62,6 +64,8 @@ pub(crate) struct MeanMonitor {
     values: (f64, f64),
     traffic: Traffic,
 }
+
+crate::state::state!(MeanMonitor { evidence, open, unit, dispersion, difference, variances, values, traffic } fixed { sign, margin });
 
 impl MeanMonitor {
     /// No slice seen. `margin` is the tolerated worsening in units of the score.

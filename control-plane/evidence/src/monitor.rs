@@ -15,6 +15,7 @@ use crate::reading::{
 };
 use crate::settings::{Action, Guardrail, Metric, Settings};
 use crate::shadow::Agreement;
+use crate::state::{State, Tape};
 use crate::tolerance::Tolerances;
 
 /// The evidence of a guardrail, by the kind of its metric.
@@ -26,6 +27,19 @@ enum Evidence {
     Limit(Box<LimitMonitor>),
     Mean(Box<MeanMonitor>),
     Agreement(Box<Agreement>),
+}
+
+impl State for Evidence {
+    fn walk(&mut self, tape: &mut Tape) {
+        match self {
+            Self::Errors(of) => of.walk(tape),
+            Self::Labels(of) => of.walk(tape),
+            Self::Latency(of) => of.walk(tape),
+            Self::Limit(of) => of.walk(tape),
+            Self::Mean(of) => of.walk(tape),
+            Self::Agreement(of) => of.walk(tape),
+        }
+    }
 }
 
 /// A slice of requests as the monitors take it.
@@ -49,6 +63,8 @@ pub(crate) struct Monitor {
     /// Whether some slice had both variants.
     compared: bool,
 }
+
+crate::state::state!(Monitor { evidence, compared } fixed { action, weight, required });
 
 impl Monitor {
     pub(crate) fn new(

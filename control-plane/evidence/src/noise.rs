@@ -39,6 +39,15 @@ pub(crate) struct NoiseLaw {
     intensity_s: f64,
 }
 
+crate::state::state!(NoiseLaw {
+    stable,
+    contrast,
+    fit,
+    slices,
+    seconds,
+    intensity_s
+});
+
 impl NoiseLaw {
     /// Starts from stable's seconds before the rollout, oldest first.
     pub(crate) fn new(history: &[Counts]) -> Self {

@@ -24,6 +24,12 @@ pub struct Moments {
     pub sum_of_squares: f64,
 }
 
+crate::state::state!(Moments {
+    n,
+    sum,
+    sum_of_squares
+});
+
 impl Moments {
     pub(crate) fn mean(self) -> f64 {
         self.sum / self.n.max(1.0)
@@ -73,6 +79,8 @@ pub struct NumericMonitor {
     rollback: RestartWealth<7>,
     promote: Vec<PlainWealth<3>>,
 }
+
+crate::state::state!(NumericMonitor { stable, rollback } each { promote } fixed { sign, margin, tolerances });
 
 impl NumericMonitor {
     /// No slice seen. `sign` is +1 if a higher mean is worse, -1 if a lower one is; `margin` is in

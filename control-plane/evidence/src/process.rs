@@ -41,6 +41,8 @@ pub struct Process {
     inflation: f64,
 }
 
+crate::state::state!(Process { rollback, dispersion, phi, known_phi, inflation } each { noisy, promote });
+
 impl Process {
     /// No slice seen; promotion wealth for `tolerances` step tolerances.
     pub fn new(tolerances: usize) -> Self {

@@ -58,6 +58,8 @@ pub(crate) struct QuantileMonitor {
     ratio: RatioInterval,
 }
 
+crate::state::state!(QuantileMonitor { process, beyond, ratio } fixed { quantile });
+
 /// What a slice of latencies is compared with: stable's tail before the slice, and the slice's own
 /// tails.
 #[derive(Clone, Copy, Debug)]

@@ -23,6 +23,8 @@ struct Newest {
     got: Counts,
 }
 
+crate::state::state!(Newest { epoch, asked, got });
+
 /// Without keys every request is assigned on its own and requests are counted; with keys clusters are.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RatioMonitor {
@@ -33,6 +35,15 @@ pub(crate) struct RatioMonitor {
     t: f64,
     reports_beyond: u32,
 }
+
+crate::state::state!(RatioMonitor {
+    requests,
+    dispersion,
+    by_requests,
+    by_clusters,
+    t,
+    reports_beyond
+});
 
 impl RatioMonitor {
     /// Takes the assignments of one slice and the share that its epoch asks for.

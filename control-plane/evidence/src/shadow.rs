@@ -21,6 +21,8 @@ struct OneSample {
     total: Counts,
 }
 
+crate::state::state!(OneSample { worse, dispersion, total } fixed { null });
+
 impl OneSample {
     fn new(null: f64) -> Self {
         Self {
@@ -61,6 +63,13 @@ pub struct Agreement {
     expected: StableRate,
     traffic: Traffic,
 }
+
+crate::state::state!(Agreement {
+    disagreement,
+    promote,
+    expected,
+    traffic
+});
 
 impl Agreement {
     /// No pair seen. `limit` is the tolerated part of pairs that disagree, between 0 and 1.

@@ -12,12 +12,18 @@ const LARGEST_RATIO: f64 = 64.0;
 /// Beyond a few single buckets, candidates are this much further apart than the one before.
 const GROWTH: f64 = 0.2;
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Shift {
     buckets: isize,
     difference: f64,
     variance: f64,
 }
+
+crate::state::state!(Shift {
+    buckets,
+    difference,
+    variance
+});
 
 /// Mantel-Haenszel sums of the exceedance difference at a fixed number of candidate shifts.
 #[derive(Clone, Debug)]
@@ -26,6 +32,8 @@ pub(crate) struct RatioInterval {
     weight: f64,
     shifts: Vec<Shift>,
 }
+
+crate::state::state!(RatioInterval { weight, shifts } fixed { log_gamma });
 
 impl RatioInterval {
     /// Candidates between 1/64 and 64, single buckets near 1 and wider apart further away.

@@ -14,6 +14,12 @@ pub(crate) struct ShownLatency {
     total: Pair,
 }
 
+crate::state::state!(ShownLatency {
+    canary,
+    stable,
+    total
+});
+
 impl ShownLatency {
     pub(crate) fn fold(&mut self, canary: &Histogram, stable: &Histogram, pair: Pair) {
         self.total.add(pair);

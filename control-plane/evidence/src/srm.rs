@@ -15,13 +15,21 @@ pub struct SampleRatio {
     pay: Option<Pay>,
 }
 
+crate::state::state!(SampleRatio { log, pay });
+
 /// Per bet the log likelihood ratio of a unit of the canary, and of one of stable.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Pay {
     share: f64,
     canary: [f64; BETS],
     stable: [f64; BETS],
 }
+
+crate::state::state!(Pay {
+    share,
+    canary,
+    stable
+});
 
 impl Pay {
     fn at(share: f64) -> Self {

@@ -18,6 +18,12 @@ pub(crate) struct StableRate {
     seen: u64,
 }
 
+crate::state::state!(StableRate {
+    events,
+    trials,
+    seen
+});
+
 impl StableRate {
     /// Starts from the stable traffic just before the rollout (zero counts if there is none).
     pub(crate) fn new(baseline: Counts) -> Self {

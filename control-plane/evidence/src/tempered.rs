@@ -5,6 +5,7 @@
 //! before it, but not on its outcomes. An e-value to a power of at most 1 is an e-value, so this is an e-process too.
 
 use crate::logs::{ln, log_add_exp, log_mean_exp};
+use crate::state::{State, Tape};
 use crate::wealth::{BURN_IN, CAP, RESTART_EVERY, cash_after, start_weight};
 
 /// Wealth against "not harmful" for `J` bets, restarted like the one that is measured.
@@ -14,6 +15,14 @@ pub(crate) struct TemperedWealth<const J: usize> {
     opportunities: u64,
     muted: [bool; J],
     log: [f64; J],
+}
+
+impl<const J: usize> State for TemperedWealth<J> {
+    fn walk(&mut self, tape: &mut Tape) {
+        self.slices.walk(tape);
+        self.opportunities.walk(tape);
+        self.log.walk(tape);
+    }
 }
 
 impl<const J: usize> TemperedWealth<J> {

@@ -16,6 +16,14 @@ pub(crate) struct Traffic {
     slices: f64,
 }
 
+crate::state::state!(Traffic {
+    epoch,
+    canary,
+    stable,
+    seconds,
+    slices
+});
+
 impl Traffic {
     pub(crate) fn fold(&mut self, epoch: u64, seconds: f64, pair: Pair) {
         if epoch < self.epoch {

@@ -6,6 +6,7 @@
 //! raise the error above alpha.
 
 use crate::logs::{ln, log_add_exp, log_mean_exp};
+use crate::state::{State, Tape};
 
 /// The variance inflations by which log e-values are divided.
 pub const TEMPERING: [f64; 11] = [1.0, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0, 11.3, 16.0, 22.6, 32.0];
@@ -49,6 +50,14 @@ pub struct RestartWealth<const J: usize> {
     opportunities: u64,
     muted: [bool; J],
     log: [[f64; J]; TEMPERING.len()],
+}
+
+impl<const J: usize> State for RestartWealth<J> {
+    fn walk(&mut self, tape: &mut Tape) {
+        self.slices.walk(tape);
+        self.opportunities.walk(tape);
+        self.log.walk(tape);
+    }
 }
 
 impl<const J: usize> RestartWealth<J> {
@@ -106,6 +115,12 @@ impl<const J: usize> RestartWealth<J> {
 #[derive(Clone, Debug)]
 pub struct PlainWealth<const J: usize> {
     log: [[f64; J]; TEMPERING.len()],
+}
+
+impl<const J: usize> State for PlainWealth<J> {
+    fn walk(&mut self, tape: &mut Tape) {
+        self.log.walk(tape);
+    }
 }
 
 impl<const J: usize> Default for PlainWealth<J> {

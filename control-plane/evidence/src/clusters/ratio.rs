@@ -14,6 +14,12 @@ pub(super) struct ClusterRatio {
     variance: f64,
 }
 
+crate::state::state!(ClusterRatio {
+    excess,
+    requests,
+    variance
+});
+
 impl Default for ClusterRatio {
     fn default() -> Self {
         Self {

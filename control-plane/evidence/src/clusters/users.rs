@@ -23,6 +23,12 @@ pub(super) struct UserNoise {
     tail: [f64; CLUSTERS],
 }
 
+crate::state::state!(UserNoise {
+    deviation,
+    variance,
+    tail
+});
+
 impl Default for UserNoise {
     fn default() -> Self {
         Self {

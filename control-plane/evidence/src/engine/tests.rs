@@ -5,6 +5,7 @@ use crate::assessment::{Harm, HarmCause, Verdict};
 use crate::counts::{Arm, Pair};
 use proptest::prelude::*;
 
+mod resume;
 mod size;
 mod trust;
 

@@ -21,6 +21,12 @@ pub(crate) struct StableBursts {
     of_size: [f64; SIZES.len()],
 }
 
+crate::state::state!(StableBursts {
+    requests,
+    errors,
+    of_size
+});
+
 impl StableBursts {
     /// Takes the stable requests of one second or slice. Errors beyond the ordinary are as many bursts of each
     /// size as they could hold.

@@ -7,7 +7,7 @@ const SECONDS: f64 = 60.0;
 /// Slices last a second or longer; shorter ones make the window shorter.
 const MOST_SLICES: usize = 64;
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Slice {
     pair: Pair,
     seconds: f64,
@@ -16,6 +16,13 @@ struct Slice {
     /// Canary errors of the bad run that ended here.
     bad: Option<u64>,
 }
+
+crate::state::state!(Slice {
+    pair,
+    seconds,
+    chance,
+    bad
+});
 
 /// What the window holds.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -37,6 +44,8 @@ pub(super) struct Summary {
 pub(super) struct Window {
     slices: VecDeque<Slice>,
 }
+
+crate::state::state!(Window { slices });
 
 impl Window {
     pub(super) fn push(&mut self, pair: Pair, seconds: f64, chance: f64) {

@@ -13,11 +13,20 @@ struct Scale {
     pairs: PairSums,
 }
 
+crate::state::state!(Scale {
+    open,
+    seconds,
+    previous,
+    pairs
+});
+
 /// Dyadic blocks of the contrast.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ContrastScales {
     scales: [Scale; SCALES],
 }
+
+crate::state::state!(ContrastScales { scales });
 
 impl ContrastScales {
     /// Takes one slice; `rate` is the error rate of which the movements are fractions.

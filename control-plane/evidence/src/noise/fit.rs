@@ -39,6 +39,8 @@ pub(super) struct Fit {
     differences: [[f64; SCALES]; TIMES],
 }
 
+crate::state::state!(Fit { differences });
+
 impl Fit {
     pub(super) fn new() -> Self {
         let mut differences = [[0.0; SCALES]; TIMES];

@@ -19,6 +19,13 @@ pub(super) struct UsualRate {
     median: Option<f64>,
 }
 
+crate::state::state!(UsualRate {
+    rates,
+    kept,
+    next,
+    median
+});
+
 impl Default for UsualRate {
     fn default() -> Self {
         Self {

@@ -25,6 +25,13 @@ pub(super) struct PairSums {
     counting: f64,
 }
 
+crate::state::state!(PairSums {
+    weight,
+    weight_squared,
+    square,
+    counting
+});
+
 impl PairSums {
     /// Adds a pair by its squared relative difference and the part that counting alone is expected to give. A pair weighs
     /// by the inverse variance that it has without noise.

@@ -20,12 +20,20 @@ struct Block {
     seconds: f64,
 }
 
+crate::state::state!(Block { sum, seconds });
+
 #[derive(Clone, Copy, Debug, Default)]
 struct Scale {
     open: Block,
     previous: Option<Sum>,
     pairs: PairSums,
 }
+
+crate::state::state!(Scale {
+    open,
+    previous,
+    pairs
+});
 
 /// Dyadic blocks of stable's errors.
 #[derive(Clone, Debug)]
@@ -34,6 +42,12 @@ pub(super) struct StableScales {
     usual: UsualRate,
     calm: Sum,
 }
+
+crate::state::state!(StableScales {
+    scales,
+    usual,
+    calm
+});
 
 impl StableScales {
     pub(super) fn new(history: &[Counts]) -> Self {
