@@ -1,5 +1,9 @@
 //! Between what is stored and shown and what the decision engine takes and answers.
 
+mod doubts;
+
+pub use doubts::Doubts;
+
 use crate::ledger::counts::sketch_from_wire;
 use crate::plan;
 use crate::rollout::Rollout;

@@ -12,3 +12,5 @@ pub mod history;
 pub mod keys;
 pub mod labels;
 pub mod progress;
+pub mod report;
+pub mod sources;

@@ -2,7 +2,9 @@
 //! No I/O, no clock, no random source: time comes in as unix milliseconds.
 
 pub mod evidence;
+pub mod freeze;
 pub mod ledger;
 pub mod plan;
 pub mod replay;
 pub mod rollout;
+pub mod selector;

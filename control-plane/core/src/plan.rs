@@ -25,6 +25,8 @@ pub use ramp::{asked as asked_plan, choose as choose_ramp, outlook as ramp_outlo
 pub use render::to_yaml;
 pub use short::{short_form, short_form_auto};
 
+pub(crate) use suggest::nearest;
+
 use check::Context;
 use problems::Problems;
 use serinus_proto::v1;

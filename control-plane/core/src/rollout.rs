@@ -30,8 +30,10 @@ mod split;
 mod terms;
 mod threat;
 mod time;
+mod undo;
 mod verbs;
 mod view;
+mod waiting;
 mod wakeup;
 mod words;
 
@@ -45,13 +47,18 @@ pub use record::{Stamp, stamp};
 pub use refused::Refused;
 pub use threat::clears_itself;
 pub use time::{millis, timestamp};
+pub use undo::{undo, undoing};
 pub use verbs::verbs;
 pub use view::view;
+pub use waiting::{MOST_WAITING, Waiting, unfit};
 pub use wakeup::next_wakeup;
 
 use serinus_common::allocation::Allocation;
 use serinus_proto::v1;
 use std::collections::BTreeMap;
+
+/// Version of the rules of a rollout's life. Since 1 the cap on exposed keys is lifted for good by the evidence.
+pub(crate) const RULES: u32 = 1;
 
 /// The state of one execution of a plan. Times are unix milliseconds.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,6 +77,10 @@ pub struct Rollout {
     pub reason: String,
     /// Who created it.
     pub actor: String,
+    /// Version of the rules of its life, by which its decisions are made again.
+    pub rules: u32,
+    /// The promoted rollout that this one takes back; empty if it is none of that kind.
+    pub undoes: String,
     /// The step entered last, from 0.
     pub step: usize,
     /// In the warm-up before step 0 (also while stopped there).
@@ -78,6 +89,8 @@ pub struct Rollout {
     pub allocation: Allocation,
     /// The same as fractions by variant name, stable included; they sum to 1.0.
     pub split: BTreeMap<String, f64>,
+    /// Which sidecars give the canaries traffic; `None`: all.
+    pub selector: Option<v1::Selector>,
     /// +1 at every change of the split.
     pub epoch: u64,
     /// The epoch in which the present step began.
@@ -110,7 +123,11 @@ pub struct Rollout {
     pub resumed_ms: u64,
     /// Where `max_duration` is counted from: the creation, or the last resumption from HELD(MAX_DURATION).
     pub duration_from_ms: u64,
-    /// The cap on exposed keys was lifted by a resumption from HELD(BUDGET).
+    /// A freeze of the plan is in force, as the last look found it.
+    pub frozen: Option<Frozen>,
+    /// Who approved leaving the present step; empty if nobody has.
+    pub approved_by: String,
+    /// The cap on exposed keys was lifted: by evidence, or by a resumption from HELD(BUDGET).
     pub cap_lifted: bool,
 }
 
@@ -127,6 +144,15 @@ pub enum Approval {
     },
     /// Given, perhaps before anybody was asked.
     Given,
+}
+
+/// A freeze in force. Times are unix milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frozen {
+    /// When it was seen first.
+    pub since_ms: u64,
+    /// At least until then.
+    pub until_ms: u64,
 }
 
 /// What a rollout does when nothing stops it.

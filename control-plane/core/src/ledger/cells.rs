@@ -142,10 +142,7 @@ impl Cells {
     /// Takes back what [`Cells::pending`] gave. Cells of unknown epochs are opened as ended at `now_ms`.
     pub fn restore(&mut self, cells: &[stored::PendingCell], now_ms: u64) {
         for cell in cells {
-            // What cannot be read was not written by us; nothing is guessed for it.
-            let pair = self
-                .sum(&cell.variants, Counts::from_disk)
-                .unwrap_or_default();
+            let pair = self.stored_pair(&cell.variants);
             let current = self.current;
             let epoch = self.epochs.entry(cell.epoch).or_default();
             if cell.epoch < current {
@@ -155,29 +152,28 @@ impl Cells {
         }
     }
 
-    /// The counts of the two compared variants in a report.
-    ///
-    /// # Errors
-    /// If any of the counts cannot be true.
-    pub fn pair(&self, variants: &[v1::VariantCell]) -> Result<Pair, CountsError> {
-        self.sum(variants, Counts::from_wire)
-    }
-
-    fn sum(
-        &self,
-        variants: &[v1::VariantCell],
-        counts: impl Fn(&v1::VariantCell) -> Result<Counts, CountsError>,
-    ) -> Result<Pair, CountsError> {
+    /// The counts of the two compared variants among those of a cell.
+    #[must_use]
+    pub fn pair(&self, counts: &[(&str, Counts)]) -> Pair {
         let mut pair = Pair::default();
-        for variant in variants {
-            let counts = counts(variant)?;
-            if variant.variant == self.canary {
-                pair.canary.merge(&counts);
-            } else if variant.variant == self.stable {
-                pair.stable.merge(&counts);
+        for (variant, counts) in counts {
+            if *variant == self.canary {
+                pair.canary.merge(counts);
+            } else if *variant == self.stable {
+                pair.stable.merge(counts);
             }
         }
-        Ok(pair)
+        pair
+    }
+
+    /// What cannot be read was not written by us; nothing is guessed for it.
+    fn stored_pair(&self, variants: &[v1::VariantCell]) -> Pair {
+        let read = variants.iter().map(|variant| {
+            let counts = Counts::from_disk(variant)?;
+            Ok((variant.variant.as_str(), counts))
+        });
+        let read: Result<Vec<_>, CountsError> = read.collect();
+        self.pair(&read.unwrap_or_default())
     }
 }
 
@@ -245,6 +241,7 @@ impl Run {
             folded_ms: 0,
             canary_ppm: 0,
             clusters: Vec::new(),
+            doubted: String::new(),
         }
     }
 }

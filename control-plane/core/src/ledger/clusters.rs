@@ -117,6 +117,34 @@ impl Clusters {
         }
     }
 
+    /// What the slices have made of it, into a checkpoint.
+    pub fn save(&self, checkpoint: &mut stored::Checkpoint) {
+        let unjudged = self.unjudged.iter();
+        checkpoint.unjudged = unjudged
+            .map(|(&epoch, of)| stored::UnjudgedTotals {
+                epoch,
+                canary: of.canary,
+                stable: of.stable,
+            })
+            .collect();
+        checkpoint.folded = self.folded.values().cloned().collect();
+        checkpoint.folded_ms = self.folded_ms;
+    }
+
+    /// Goes on with what [`Clusters::save`] gave, as if the slices up to it had been followed.
+    pub fn resume(&mut self, checkpoint: &stored::Checkpoint) {
+        let unjudged = checkpoint.unjudged.iter();
+        self.unjudged = unjudged
+            .map(|of| {
+                let (canary, stable) = (of.canary, of.stable);
+                (of.epoch, Unjudged { canary, stable })
+            })
+            .collect();
+        let folded = checkpoint.folded.iter();
+        self.folded = folded.map(|of| (of.epoch, of.clone())).collect();
+        self.folded_ms = checkpoint.folded_ms;
+    }
+
     /// What sources have said since this was asked last, each for a record of its own.
     pub fn take_unsaved(&mut self) -> Vec<(u64, Vec<stored::ClusterTotals>)> {
         let unsaved = std::mem::take(&mut self.unsaved).into_iter();

@@ -316,6 +316,7 @@ impl Run {
             stable_assigned: Some(self.sum.stable.assigned),
             // What time it is is the caller's to know.
             folded_ms: 0,
+            doubted: String::new(),
         }
     }
 }

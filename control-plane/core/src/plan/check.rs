@@ -1,10 +1,12 @@
 //! The rules of a plan whose defaults are filled in.
 
 mod bucketing;
+mod freeze;
 mod guardrails;
 mod ramp;
 mod rewrite;
 mod safety;
+mod selector;
 mod shares;
 mod steps;
 mod targeting;
@@ -44,6 +46,8 @@ pub(super) fn plan(plan: &Plan, context: Context, problems: &Problems) {
     timing::check(plan, problems);
     guardrails::check(plan, problems);
     safety::check(plan, problems);
+    freeze::check(plan, problems);
+    selector::check(plan, problems);
 }
 
 /// Stands in for the stable variant of a plan that names none: called as the plan's splits call it.

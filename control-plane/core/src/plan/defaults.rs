@@ -61,6 +61,11 @@ pub(super) fn fill(mut plan: Plan, stable: Option<&Variant>) -> Plan {
     default_number(&mut confidence.alpha, 0.05);
     default_number(&mut confidence.beta, 0.05);
     plan.budget.get_or_insert_with(Budget::default);
+    for freeze in &mut plan.freeze {
+        if freeze.time_zone.is_empty() {
+            "UTC".clone_into(&mut freeze.time_zone);
+        }
+    }
     let missing = plan
         .on_no_evidence
         .get_or_insert_with(OnNoEvidence::default);
@@ -189,7 +194,9 @@ fn fill_guardrails(plan: &mut Plan) {
     }
     for guardrail in &mut plan.guardrails {
         default_choice(&mut guardrail.on_breach, Action::Rollback);
-        guardrail.required.get_or_insert(true);
+        // Whoever only wants to be told does not want to be kept.
+        let notice = guardrail.on_breach() == Action::Notify;
+        guardrail.required.get_or_insert(!notice);
         match &mut guardrail.metric {
             Some(Metric::Latency(latency)) => fill_latency(latency),
             Some(Metric::Accuracy(labelled)) => {

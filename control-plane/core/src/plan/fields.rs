@@ -9,15 +9,13 @@ use super::tree::Node;
 use prost_types::Duration;
 
 /// Capabilities that the design names and this version does not have.
-const NOT_YET: [&str; 9] = [
+const NOT_YET: [&str; 7] = [
     "shadow",
-    "freeze",
     "winner",
     "prediction",
     "outcome_horizon",
     "gates",
     "gate",
-    "selector",
     "readiness",
 ];
 

@@ -1,9 +1,11 @@
 //! From the tree to the contract's form: kinds and names of fields. Values are checked by `check`.
 
+mod freeze;
 mod guardrails;
 mod ramp;
 mod rewrite;
 mod safety;
+pub(super) mod selector;
 mod steps;
 mod targeting;
 
@@ -42,6 +44,8 @@ pub(super) fn plan(node: &Node, problems: &Problems) -> (Plan, bool) {
     plan.guardrails = guardrails::read(&mut fields, problems);
     safety::read(&mut fields, &mut plan, problems);
     plan.targeting = targeting::read(&mut fields, problems);
+    plan.selector = selector::read(&mut fields, problems);
+    plan.freeze = freeze::read(&mut fields, problems);
     plan.allow_large_first_step = fields.truth("allow_large_first_step").unwrap_or_default();
     plan.allow_override_header = fields.truth("allow_override_header").unwrap_or_default();
     fields.finish();

@@ -12,8 +12,8 @@ use serinus_proto::v1::labelled::Direction;
 use serinus_proto::v1::rewrite::Stream;
 use serinus_proto::v1::targeting_rule::{Place, Test};
 use serinus_proto::v1::{
-    Approval, Bake, Breaker, Bucketing, Budget, Confidence, Failure, Guardrail, Labelled,
-    OnNoEvidence, Plan, Ramp, Rewrite, Step, TargetingRule, Then, Variant, Warmup,
+    Approval, Bake, Breaker, Bucketing, Budget, Confidence, Failure, Freeze, Guardrail, Labelled,
+    OnNoEvidence, OneOf, Plan, Ramp, Rewrite, Selector, Step, TargetingRule, Then, Variant, Warmup,
 };
 
 /// The plan as text that reads back as the same plan. What is unset is left out.
@@ -36,6 +36,7 @@ pub fn to_yaml(plan: &Plan) -> String {
     if !chosen {
         line("steps", block(plan.steps.iter().map(step)));
     }
+    line("selector", plan.selector.as_ref().map(selector));
     line("bake", plan.bake.as_ref().map(bake));
     line("max_duration", plan.max_duration.as_ref().map(time));
     line("guardrails", block(plan.guardrails.iter().map(guardrail)));
@@ -47,6 +48,7 @@ pub fn to_yaml(plan: &Plan) -> String {
     );
     line("failure", plan.failure.as_ref().map(failure));
     line("targeting", block(plan.targeting.iter().map(targeting)));
+    line("freeze", block(plan.freeze.iter().map(freeze)));
     let truth = |value: bool| value.then(|| "true".to_owned());
     line("allow_large_first_step", truth(plan.allow_large_first_step));
     line("allow_override_header", truth(plan.allow_override_header));
@@ -135,6 +137,29 @@ fn targeting(rule: &TargetingRule) -> String {
         .close()
 }
 
+fn selector(selector: &Selector) -> String {
+    let all = selector.labels.iter();
+    let of = |flow: Flow, (name, of): (&String, &OneOf)| {
+        let name = flow::text(name);
+        match of.values.as_slice() {
+            [value] => flow.with(&name, flow::text(value)),
+            values => {
+                let values: Vec<String> = values.iter().map(|value| flow::text(value)).collect();
+                flow.with(&name, format!("[{}]", values.join(", ")))
+            }
+        }
+    };
+    all.fold(Flow::default(), of).close()
+}
+
+fn freeze(freeze: &Freeze) -> String {
+    Flow::default()
+        .with("cron", flow::text(&freeze.cron))
+        .maybe("duration", freeze.duration.as_ref().map(time))
+        .text("time_zone", &freeze.time_zone)
+        .close()
+}
+
 fn warmup(warmup: &Warmup) -> String {
     Flow::default()
         .maybe("duration", warmup.duration.as_ref().map(time))
@@ -166,6 +191,7 @@ fn step(step: &Step) -> String {
         .count("min_requests", step.min_requests)
         .maybe("approval", step.approval.as_ref().map(approval))
         .number("tolerance", step.tolerance)
+        .maybe("selector", step.selector.as_ref().map(selector))
         .close()
 }
 

@@ -1,7 +1,7 @@
 //! "Did you mean?"
 
 /// The known name nearest to a mistyped one, if it is near.
-pub(super) fn nearest<'a>(
+pub(crate) fn nearest<'a>(
     typed: &str,
     known: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {

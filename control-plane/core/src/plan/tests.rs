@@ -1,5 +1,6 @@
 mod completing;
 mod examples;
+mod freezing;
 mod mistaken_values;
 mod mistakes;
 mod properties;
@@ -7,6 +8,7 @@ mod ramp;
 mod reference;
 mod rendering;
 mod rewriting;
+mod selecting;
 mod settings;
 mod shortest;
 mod targeting;

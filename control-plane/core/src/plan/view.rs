@@ -3,7 +3,7 @@
 use super::duration::to_std;
 use serinus_common::ppm::Ppm;
 use serinus_proto::v1::guardrail::Metric;
-use serinus_proto::v1::{Guardrail, Plan, Step, Variant};
+use serinus_proto::v1::{Guardrail, Plan, Selector, Step, Variant};
 use std::time::Duration;
 
 /// Kappa of a step that names none: `clamp(0.5 / share, 1, 10)`.
@@ -122,13 +122,24 @@ pub fn ceiling(plan: &Plan) -> Ppm {
         .unwrap_or_default()
 }
 
+/// Which sidecars give the canary traffic in a step; `None`: all.
+#[must_use]
+pub fn selector(plan: &Plan, step: usize) -> Option<Selector> {
+    let of_step = plan.steps.get(step).and_then(|step| step.selector.as_ref());
+    crate::selector::both(plan.selector.as_ref(), of_step)
+}
+
+/// Whether a step gives the canary everything, on every sidecar.
+#[must_use]
+pub fn is_full(plan: &Plan, step: usize) -> bool {
+    asked(plan, step) == Ppm::ONE && selector(plan, step).is_none()
+}
+
 /// Whether the last step gives the canary everything.
 #[must_use]
 pub fn ends_at_full(plan: &Plan) -> bool {
-    plan.steps
-        .len()
-        .checked_sub(1)
-        .is_some_and(|last| asked(plan, last) == Ppm::ONE)
+    let last = plan.steps.len().checked_sub(1);
+    last.is_some_and(|last| is_full(plan, last))
 }
 
 /// A step is not left sooner.

@@ -1,7 +1,7 @@
 //! Slices into evidence, as far as a look had come.
 
 use super::Recording;
-use crate::evidence::{fold_slice, label_slice};
+use crate::evidence::{Doubts, fold_slice, label_slice};
 use serinus_evidence::{Engine, Settings, SettingsError};
 
 /// An engine that folds the slices of a recording, in their order.
@@ -11,6 +11,7 @@ pub(super) struct Fold<'a> {
     pub(super) engine: Engine,
     pub(super) slices: usize,
     pub(super) label_slices: usize,
+    pub(super) doubts: Doubts,
     /// Which guardrails of the judging plan take the labels that were collected for each of the recorded one.
     takers: Vec<Vec<usize>>,
 }
@@ -34,6 +35,7 @@ impl<'a> Fold<'a> {
             engine: Engine::new(settings)?,
             slices: 0,
             label_slices: 0,
+            doubts: Doubts::default(),
             takers,
         })
     }
@@ -67,6 +69,7 @@ impl<'a> Fold<'a> {
     pub(super) fn slice(&mut self) {
         if let Some(slice) = self.recording.slices.get(self.slices) {
             fold_slice(&mut self.engine, slice);
+            self.doubts.follow(slice);
             self.slices += 1;
         }
     }
@@ -74,6 +77,7 @@ impl<'a> Fold<'a> {
     /// Folds the next slice of labels, if there is one.
     pub(super) fn labels(&mut self) {
         if let Some(slice) = self.recording.label_slices.get(self.label_slices) {
+            self.doubts.follow_labels(slice);
             let takers = self.takers.get(slice.guardrail as usize);
             for &guardrail in takers.into_iter().flatten() {
                 self.engine.fold_labels(guardrail, &label_slice(slice));

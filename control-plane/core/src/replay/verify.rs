@@ -134,7 +134,7 @@ fn redecide(
         return Outcome::Differs(vec![lacking(short)]);
     }
     let judged = evidence::judge(&fold.engine, &rollout.plan, Basis::of(rollout));
-    let facts = Facts::new(&judged, look);
+    let facts = fold.doubts.apply(Facts::new(&judged, look), rollout);
     let time = events.first().and_then(|event| event.time.as_ref());
     let again = rollout::look(rollout, time.map_or(0, millis), &facts);
     match difference::between(events, &again) {
@@ -161,6 +161,9 @@ fn is_own(events: &[v1::Event]) -> bool {
             | Kind::Held(_)
             | Kind::Resumed(_)
             | Kind::ApprovalRequested(_)
+            | Kind::FreezeBegan(_)
+            | Kind::FreezeEnded(_)
+            | Kind::CapLifted(_)
             | Kind::BakeStarted(_)
             | Kind::Promoted(_),
         ) => true,

@@ -2,7 +2,7 @@
 
 use super::terms::{self, Target};
 use super::time::timestamp;
-use super::{Phase, Rollout, split};
+use super::{Phase, RULES, Rollout, split};
 use serinus_common::allocation::{Allocation, Owned};
 use serinus_proto::v1;
 use serinus_proto::v1::event::Kind;
@@ -20,10 +20,16 @@ pub fn create(plan: &v1::Plan) -> Vec<Kind> {
         Kind::Created(v1::Created {
             plan: Some(plan.clone()),
             engine_version: serinus_evidence::ENGINE_VERSION,
+            rules: RULES,
+            ..v1::Created::default()
         }),
         entered(0, warmup),
     ];
-    events.extend(split::change_from(&nobody(plan), 0, plan, &targets));
+    events.extend(split::first(
+        plan,
+        &targets,
+        terms::selector(plan, 0).as_ref(),
+    ));
     events
 }
 
@@ -60,7 +66,10 @@ pub(super) fn index(step: usize) -> u32 {
 /// Enters a step at its split.
 pub(super) fn enter(rollout: &Rollout, step: usize) -> Vec<Kind> {
     let mut events = vec![entered(step, false)];
-    events.extend(split::change(rollout, &terms::targets(&rollout.plan, step)));
+    let plan = &rollout.plan;
+    let selector = terms::selector(plan, step);
+    let change = split::change_for(rollout, &terms::targets(plan, step), selector.as_ref());
+    events.extend(change);
     events
 }
 
@@ -74,9 +83,14 @@ pub(super) fn enter_from_manual(rollout: &Rollout, step: usize, warmup: bool) ->
     };
     let higher = |(asked, now): (&Target<'_>, &Target<'_>)| asked.1 >= now.1;
     let mut events = vec![entered(step, warmup)];
-    if asked.iter().zip(&split::present(rollout)).all(higher) {
-        events.extend(split::change(rollout, &asked));
-    }
+    let present = split::present(rollout);
+    let targets = if asked.iter().zip(&present).all(higher) {
+        asked
+    } else {
+        present
+    };
+    let selector = terms::selector(plan, step);
+    events.extend(split::change_for(rollout, &targets, selector.as_ref()));
     events
 }
 
@@ -108,7 +122,9 @@ pub(super) fn finish(rollout: &Rollout, decision: Option<v1::Decision>) -> Vec<K
     let variant = targets
         .first()
         .map_or_else(String::new, |(name, _)| (*name).to_owned());
-    let mut events: Vec<Kind> = split::change(rollout, &targets).into_iter().collect();
+    // On every sidecar.
+    let change = split::change_for(rollout, &targets, None);
+    let mut events: Vec<Kind> = change.into_iter().collect();
     events.push(Kind::Promoted(v1::Promoted { variant, decision }));
     events
 }

@@ -2,7 +2,7 @@
 
 use super::facts::is_mismatch;
 use super::time::millis;
-use super::{Approval, Phase, Rollout, act, split, terms};
+use super::{Approval, Frozen, Phase, Rollout, act, split, terms};
 use serinus_proto::v1;
 use serinus_proto::v1::event::Kind;
 use std::collections::BTreeMap;
@@ -12,7 +12,10 @@ impl Rollout {
     #[must_use]
     pub fn from_created(event: &v1::Event) -> Option<Self> {
         let Some(Kind::Created(v1::Created {
-            plan: Some(plan), ..
+            plan: Some(plan),
+            undoes,
+            rules,
+            ..
         })) = &event.kind
         else {
             return None;
@@ -31,10 +34,13 @@ impl Rollout {
             cause: v1::Cause::Unspecified,
             reason: String::new(),
             actor: event.actor.clone(),
+            undoes: undoes.clone(),
+            rules: *rules,
             step: 0,
             warmup,
             allocation: act::nobody(plan),
             split: BTreeMap::from([(terms::stable(plan).to_owned(), 1.0)]),
+            selector: terms::selector(plan, 0),
             epoch: 0,
             step_epoch: 0,
             revision: event.revision,
@@ -51,6 +57,8 @@ impl Rollout {
             mismatched: false,
             resumed_ms: at_ms,
             duration_from_ms: at_ms,
+            frozen: None,
+            approved_by: String::new(),
             cap_lifted: false,
         })
     }
@@ -89,7 +97,11 @@ pub fn apply(rollout: &mut Rollout, event: &v1::Event) {
             let deadline_ms = request.deadline.as_ref().map_or(0, millis);
             rollout.approval = Approval::Waiting { deadline_ms };
         }
-        Some(Kind::Approved(_)) => rollout.approval = Approval::Given,
+        Some(Kind::Approved(_)) => {
+            rollout.approval = Approval::Given;
+            rollout.approved_by.clone_from(&event.actor);
+        }
+        Some(Kind::CapLifted(_)) => rollout.cap_lifted = true,
         Some(Kind::BakeStarted(bake)) => {
             rollout.bake_until_ms = Some(bake.until.as_ref().map_or(at_ms, millis));
             stopped(
@@ -114,12 +126,26 @@ pub fn apply(rollout: &mut Rollout, event: &v1::Event) {
             let words = words(event, back.decision.as_ref());
             finished(rollout, v1::State::RolledBack, back.cause(), words, at_ms);
         }
+        Some(Kind::FreezeBegan(began)) => {
+            let until_ms = began.until.as_ref().map_or(at_ms, millis);
+            let since_ms = rollout.frozen.map_or(at_ms, |frozen| frozen.since_ms);
+            rollout.frozen = Some(Frozen { since_ms, until_ms });
+        }
+        Some(Kind::FreezeEnded(_)) => thawed(rollout, at_ms),
         Some(
             Kind::Created(_)
             | Kind::SidecarLost(_)
             | Kind::AssignmentRejected(_)
             | Kind::ModelChanged(_)
-            | Kind::BreakerChanged(_),
+            | Kind::Queued(_)
+            | Kind::Cancelled(_)
+            | Kind::SelectionChanged(_)
+            | Kind::BreakerChanged(_)
+            | Kind::Restored(_)
+            | Kind::FenceRegressed(_)
+            | Kind::SidecarQuarantined(_)
+            | Kind::SidecarReleased(_)
+            | Kind::OverrideChanged(_),
         )
         | None => {}
     }
@@ -143,8 +169,13 @@ fn finished(rollout: &mut Rollout, state: v1::State, cause: v1::Cause, reason: S
     stopped(rollout, state, cause, reason);
     rollout.warmup = false;
     rollout.bake_until_ms = None;
-    rollout.approval = Approval::None;
+    unapproved(rollout);
     rollout.finished_ms = Some(at_ms);
+}
+
+fn unapproved(rollout: &mut Rollout) {
+    rollout.approval = Approval::None;
+    rollout.approved_by.clear();
 }
 
 fn decided(rollout: &mut Rollout, decision: Option<&v1::Decision>) {
@@ -160,7 +191,7 @@ fn step_entered(rollout: &mut Rollout, entered: &v1::StepEntered, at_ms: u64) {
     rollout.step_entered_ms = at_ms;
     rollout.step_epoch = rollout.epoch;
     rollout.bake_until_ms = None;
-    rollout.approval = Approval::None;
+    unapproved(rollout);
     let state = if entered.warmup {
         v1::State::WarmingUp
     } else {
@@ -172,6 +203,7 @@ fn step_entered(rollout: &mut Rollout, entered: &v1::StepEntered, at_ms: u64) {
 fn split_changed(rollout: &mut Rollout, change: &v1::SplitChanged, at_ms: u64) {
     rollout.allocation = split::allocation(&change.shares);
     rollout.split = change.split.clone();
+    rollout.selector.clone_from(&change.selector);
     rollout.epoch = change.epoch;
     rollout.epoch_entered_ms = at_ms;
     if rollout.step_entered_ms == at_ms {
@@ -196,9 +228,17 @@ fn verdict_changed(rollout: &mut Rollout, change: &v1::VerdictChanged) {
 fn paused_by(rollout: &mut Rollout, cause: v1::Cause, event: &v1::Event) {
     if cause == v1::Cause::Manual {
         rollout.bake_until_ms = None;
-        rollout.approval = Approval::None;
+        unapproved(rollout);
     }
     stopped(rollout, v1::State::Paused, cause, event.reason.clone());
+}
+
+/// The time for which it was frozen does not count against the longest duration.
+fn thawed(rollout: &mut Rollout, at_ms: u64) {
+    if let Some(frozen) = rollout.frozen.take() {
+        let since_ms = frozen.since_ms.max(rollout.duration_from_ms);
+        rollout.duration_from_ms += at_ms.saturating_sub(since_ms);
+    }
 }
 
 fn resumed(rollout: &mut Rollout, at_ms: u64) {

@@ -3,6 +3,7 @@
 use super::promote::{self, Resumption};
 use super::verbs::{can_resume, needs_approval};
 use super::{Approval, Refused, Rollout, act, set_split};
+use crate::freeze::moment;
 use serinus_proto::v1::event::Kind;
 use serinus_proto::v1::{self, Cause, State};
 use std::collections::BTreeMap;
@@ -17,6 +18,8 @@ pub struct Command {
     pub expected_revision: u64,
     /// Why, for the event.
     pub reason: String,
+    /// Of a promotion or a resumption: in spite of a freeze, with a reason.
+    pub force: bool,
 }
 
 /// What to do.
@@ -131,8 +134,26 @@ fn resume(rollout: &Rollout, now_ms: u64, command: &Command) -> Result<Vec<Kind>
     }
     let Resumption { step, warmup } = promote::resumption(rollout);
     let mut events = vec![act::resumed_at(step)];
-    events.extend(act::enter_from_manual(rollout, step, warmup));
+    let entered = act::enter_from_manual(rollout, step, warmup);
+    if entered
+        .iter()
+        .any(|event| matches!(event, Kind::SplitChanged(_)))
+    {
+        not_frozen(rollout, command.force, command)?;
+    }
+    events.extend(entered);
     Ok(events)
+}
+
+/// What raises the canary's share in a freeze takes force and a reason.
+pub(super) fn not_frozen(rollout: &Rollout, force: bool, command: &Command) -> Result<(), Refused> {
+    match rollout.frozen {
+        Some(frozen) if !force => Err(Refused::Frozen {
+            until: moment(frozen.until_ms),
+        }),
+        Some(_) if command.reason.trim().is_empty() => Err(Refused::ReasonRequired),
+        _ => Ok(()),
+    }
 }
 
 fn nothing_to_approve(rollout: &Rollout) -> Refused {
@@ -180,6 +201,7 @@ fn promote(
     all: bool,
 ) -> Result<Vec<Kind>, Refused> {
     seen(rollout, command)?;
+    not_frozen(rollout, command.force, command)?;
     let mut events = Vec::new();
     if all {
         events.extend(act::finish(rollout, None));

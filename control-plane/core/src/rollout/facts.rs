@@ -36,6 +36,9 @@ pub struct Facts {
     pub bad_cells: Vec<u64>,
     /// What the breakers said in them.
     pub breakers: Option<v1::BreakerEvidence>,
+    /// A sidecar that holds most of what the canary does worse; the verdict on it waits for one more slice. Empty if none
+    /// does.
+    pub doubted: String,
     /// Requests were assigned to the canary and none finished within the attempt timeout.
     pub none_finished: bool,
     /// Distinct keys that met the canary.
@@ -47,6 +50,8 @@ pub struct Facts {
     pub excluded_tolerance: Option<f64>,
     /// Since when some required guardrail has had no evidence, unix milliseconds.
     pub no_evidence_since_ms: Option<u64>,
+    /// A freeze of the plan is in force, at least until then, unix milliseconds.
+    pub frozen_until_ms: Option<u64>,
     /// Whether the canary gets the share that was asked; `None` while that is not known.
     pub sample_ratio: Option<v1::SampleRatio>,
     /// Variance inflation between users, of errors; above 1 if they differ by more than chance.
@@ -67,9 +72,13 @@ pub struct Harm {
 }
 
 /// The sidecars that serve the model.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct FleetFacts {
-    /// With an open stream.
+    /// With an open stream, selected or not.
+    pub serving: u32,
+    /// Since when there have been some and the rollout selects none of them, unix milliseconds.
+    pub none_selected_since_ms: Option<u64>,
+    /// Of these, those that the rollout selects; so are the numbers below.
     pub connected: u32,
     /// Of these, on the present epoch.
     pub current: u32,
@@ -79,6 +88,18 @@ pub struct FleetFacts {
     pub rejected: u32,
     /// Why the first of them did.
     pub rejection: String,
+    /// Of the connected ones, those on which no canary was ready yet since they got the assignment; they are not current.
+    pub warming: u32,
+    /// Of the connected ones, those on which no canary is ready now.
+    pub not_ready: u32,
+    /// Of the connected ones, those that went back to stable for lack of contact.
+    pub reverted: u32,
+    /// Of the connected ones, those whose reports are refused.
+    pub quarantined: u32,
+    /// Their part of the requests, 0..=1.
+    pub quarantined_share: f64,
+    /// Some sidecar, of whatever model, holds a later instruction than any of this control plane.
+    pub fence_regressed: bool,
 }
 
 impl Facts {
@@ -111,19 +132,29 @@ impl Facts {
             expected_canary_since_last: look.expected_canary_since_last,
             bad_cells: bad_cells.unwrap_or_default(),
             breakers: look.breakers.clone(),
+            doubted: String::new(),
             none_finished: look.none_finished,
             exposed_keys: look.exposed_keys,
             safe_at_full: assessment.required_safe_fully,
             excluded_tolerance: judged.excluded_tolerance,
             no_evidence_since_ms: look.no_evidence_since_ms,
+            frozen_until_ms: look.frozen_until_ms,
             sample_ratio: sample_ratio(&assessment.sample_ratio),
             phi_users: assessment.phi_users,
             fleet: FleetFacts {
+                serving: look.serving,
+                none_selected_since_ms: look.none_selected_since_ms,
                 connected: look.connected,
                 current: look.current,
                 current_since_ms: look.current_since_ms,
                 rejected: look.rejected,
                 rejection: look.rejection.clone(),
+                warming: look.warming,
+                not_ready: look.not_ready,
+                reverted: look.reverted,
+                quarantined: look.quarantined,
+                quarantined_share: look.quarantined_share,
+                fence_regressed: look.fence_regressed,
             },
         }
     }
@@ -153,6 +184,24 @@ impl FleetFacts {
     pub(super) fn refuses(&self) -> bool {
         self.rejected > 3 || u64::from(self.rejected) * 100 > u64::from(self.connected)
     }
+
+    /// More than 5 % went back to stable by themselves.
+    pub(super) fn has_reverted(&self) -> bool {
+        exceeds_twentieth(self.reverted, self.connected)
+    }
+
+    /// The reports of more than 5 % are refused, or those about more than 10 % of the requests.
+    pub(super) fn is_distrusted(&self) -> bool {
+        exceeds_twentieth(self.quarantined, self.connected)
+            || (self.quarantined > 0 && self.quarantined_share > QUARANTINED_TRAFFIC)
+    }
+}
+
+/// Part of the requests whose counts may be refused before nothing is decided on the rest.
+const QUARANTINED_TRAFFIC: f64 = 0.10;
+
+fn exceeds_twentieth(part: u32, all: u32) -> bool {
+    u64::from(part) * 20 > u64::from(all)
 }
 
 /// Remembers when the fleet first was on the present epoch; a sidecar that joins later does not set the clock back.
@@ -204,6 +253,22 @@ mod tests {
         assert!(!fleet(100, 99, 1).refuses());
         assert!(fleet(10_000, 9_000, 4).refuses());
         assert!(!fleet(0, 0, 0).refuses());
+    }
+
+    #[test]
+    fn one_in_twenty_may_be_reverted_or_quarantined() {
+        let of = |connected, reverted, quarantined, quarantined_share| FleetFacts {
+            reverted,
+            quarantined,
+            quarantined_share,
+            ..fleet(connected, connected, 0)
+        };
+        assert!(!of(20, 1, 0, 0.0).has_reverted());
+        assert!(of(19, 1, 0, 0.0).has_reverted());
+        assert!(!of(20, 0, 1, 0.1).is_distrusted());
+        assert!(of(20, 0, 1, 0.11).is_distrusted());
+        assert!(of(3, 0, 1, 0.0).is_distrusted());
+        assert!(!of(0, 0, 0, 1.0).is_distrusted());
     }
 
     #[test]

@@ -7,6 +7,8 @@ use serinus_proto::v1;
 /// One thing that is missing.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Missing {
+    /// A freeze of the plan is in force, until then.
+    Frozen { until_ms: u64 },
     /// Too few sidecars are on the present epoch.
     Fleet,
     /// Sidecars refused the assignment.
@@ -15,6 +17,8 @@ pub(super) enum Missing {
     Cooling { ms: u64 },
     /// Not proven harmful, but too close to it to give the canary more.
     Suspicion,
+    /// One sidecar holds most of what the canary does worse: the verdict waits for one more slice.
+    Doubt,
     /// The canary does not get the share that was asked, so that the comparison cannot be trusted.
     SampleRatio,
     /// A required guardrail is not SAFE. Its position in the plan.
@@ -30,6 +34,11 @@ pub(super) enum Missing {
 /// Everything but the approval. Empty: the rollout may leave its warm-up, its step or its bake.
 pub(super) fn missing(rollout: &Rollout, now_ms: u64, facts: &Facts) -> Vec<Missing> {
     let mut missing = Vec::new();
+    missing.extend(
+        facts
+            .frozen_until_ms
+            .map(|until_ms| Missing::Frozen { until_ms }),
+    );
     if !facts.fleet.is_current() || facts.fleet.current_since_ms.is_none() {
         missing.push(Missing::Fleet);
     }
@@ -41,6 +50,9 @@ pub(super) fn missing(rollout: &Rollout, now_ms: u64, facts: &Facts) -> Vec<Miss
     let calm = facts.log_e_rollback < facts.log_threshold / 2.0;
     if !calm {
         missing.push(Missing::Suspicion);
+    }
+    if !facts.doubted.is_empty() {
+        missing.push(Missing::Doubt);
     }
     if facts.is_mismatched() {
         missing.push(Missing::SampleRatio);

@@ -2,6 +2,7 @@
 //! production too, where a violation is an alarm.
 
 use super::{Rollout, split, terms};
+use crate::selector;
 use serinus_common::allocation::{Owned, Range};
 use serinus_proto::v1::event::Kind;
 use serinus_proto::v1::{self, Cause, State};
@@ -118,6 +119,10 @@ fn shares_add_up(after: &Rollout) -> Result<(), String> {
 
 /// A canary whose share does not fall keeps every bucket it has.
 fn a_ramp_moves_nobody_back(before: &Rollout, after: &Rollout) -> Result<(), String> {
+    let covered = selector::covers(after.selector.as_ref(), before.selector.as_ref());
+    holds(covered, || {
+        "sidecars that were selected are not any more".to_owned()
+    })?;
     for old in before.allocation.canaries() {
         let of = after
             .allocation

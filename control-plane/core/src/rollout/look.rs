@@ -3,7 +3,7 @@
 use super::assess::{Action, assess};
 use super::facts::is_mismatch;
 use super::time::timestamp;
-use super::{Facts, Rollout, act, decision, gate};
+use super::{Facts, Rollout, act, decision, gate, terms};
 use serinus_proto::v1;
 use serinus_proto::v1::event::Kind;
 
@@ -15,7 +15,9 @@ pub fn look(rollout: &Rollout, now_ms: u64, facts: &Facts) -> Vec<Kind> {
     if action == Action::Ended {
         return Vec::new();
     }
-    let mut events = verdict_changes(rollout, facts);
+    let mut events: Vec<Kind> = freeze_change(rollout, facts).into_iter().collect();
+    events.extend(verdict_changes(rollout, facts));
+    events.extend(cap_lifted(rollout, facts));
     let decision = decision::of(&action, rollout, now_ms, facts);
     match action {
         Action::Ended => {}
@@ -52,8 +54,29 @@ pub fn is_settled(rollout: &Rollout, now_ms: u64, facts: &Facts) -> bool {
     let action = assess(rollout, now_ms, facts);
     let stays = matches!(action, Action::Stay | Action::Wait(_))
         && decision::kind(&action, rollout) == rollout.decided
-        && facts.is_mismatched() == rollout.mismatched;
+        && facts.is_mismatched() == rollout.mismatched
+        && freeze_change(rollout, facts).is_none()
+        && cap_lifted(rollout, facts).is_none();
     action == Action::Ended || (stays && changed_verdicts(rollout, facts).next().is_none())
+}
+
+/// A freeze that begins, is longer than was known, or ends.
+fn freeze_change(rollout: &Rollout, facts: &Facts) -> Option<Kind> {
+    let known = rollout.frozen.map(|frozen| frozen.until_ms);
+    match facts.frozen_until_ms {
+        same if same == known => None,
+        Some(until_ms) => Some(Kind::FreezeBegan(v1::FreezeBegan {
+            until: Some(timestamp(until_ms)),
+        })),
+        None => Some(Kind::FreezeEnded(v1::FreezeEnded {})),
+    }
+}
+
+/// Once it was SAFE at tolerance 1, the canary may meet everybody, and evidence that wavers later takes that not back.
+fn cap_lifted(rollout: &Rollout, facts: &Facts) -> Option<Kind> {
+    let capped = terms::exposed_keys(&rollout.plan).is_some() && !rollout.cap_lifted;
+    let lifted = capped && facts.safe_at_full && rollout.rules >= 1;
+    lifted.then_some(Kind::CapLifted(v1::CapLifted {}))
 }
 
 fn made(decision: v1::Decision) -> Kind {

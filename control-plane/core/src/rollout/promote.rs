@@ -3,6 +3,7 @@
 use super::assess::{Next, next};
 use super::words::percent;
 use super::{Refused, Rollout, act, terms};
+use crate::selector::covers;
 use serinus_common::ppm::Ppm;
 use serinus_proto::v1::event::Kind;
 
@@ -17,18 +18,27 @@ pub(super) struct Resumption {
 pub(super) fn resumption(rollout: &Rollout) -> Resumption {
     let plan = &rollout.plan;
     let now = present(rollout);
-    if rollout.warmup && now <= terms::total(&terms::warmup_targets(plan)) {
+    if rollout.warmup
+        && now <= terms::total(&terms::warmup_targets(plan))
+        && keeps_everybody(rollout, 0)
+    {
         return Resumption {
             step: 0,
             warmup: true,
         };
     }
-    let enough = |&step: &usize| terms::asked(plan, step) >= now;
+    let enough = |&step: &usize| terms::asked(plan, step) >= now && keeps_everybody(rollout, step);
     let step = (0..plan.steps.len()).find(enough);
     Resumption {
         step: step.unwrap_or_else(|| last(rollout)),
         warmup: false,
     }
+}
+
+/// Whether a step selects every sidecar that is selected now.
+fn keeps_everybody(rollout: &Rollout, step: usize) -> bool {
+    let of_step = terms::selector(&rollout.plan, step);
+    covers(of_step.as_ref(), rollout.selector.as_ref())
 }
 
 fn present(rollout: &Rollout) -> Ppm {
@@ -55,7 +65,8 @@ pub(super) fn to_next(rollout: &Rollout, now_ms: u64) -> Result<Vec<Kind>, Refus
 /// After a split by hand the next step is the first one that gives more.
 fn beyond_manual(rollout: &Rollout) -> Result<Vec<Kind>, Refused> {
     let now = present(rollout);
-    let more = |&step: &usize| terms::asked(&rollout.plan, step) > now;
+    let more =
+        |&step: &usize| terms::asked(&rollout.plan, step) > now && keeps_everybody(rollout, step);
     let step = (0..rollout.plan.steps.len()).find(more);
     let full = Some(last(rollout)).filter(|&step| terms::is_full(&rollout.plan, step));
     let step = step.or(full).ok_or_else(|| no_next_step(rollout))?;

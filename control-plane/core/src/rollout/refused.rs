@@ -61,12 +61,23 @@ pub enum Refused {
         /// The highest share of the plan, in percent.
         ceiling: String,
     },
+    /// A freeze of the plan is in force.
+    #[error(
+        "frozen until {until} by the plan: nothing moves forward but by force and with a reason; rollback is always possible"
+    )]
+    Frozen {
+        /// When it ends at the earliest, in words.
+        until: String,
+    },
     /// Force without a reason.
-    #[error("a split above the present step's needs a reason; it is kept in the event")]
+    #[error("force needs a reason; it is kept in the event")]
     ReasonRequired,
     /// The present step needs no approval.
     #[error("there is nothing to approve: {0}")]
     NothingToApprove(String),
+    /// No promotion can be taken back.
+    #[error("there is nothing to undo: {0}")]
+    NothingToUndo(String),
     /// The plan ends here.
     #[error(
         "the plan ends at {share} and has no further step: promote to the end (--all), or roll back"

@@ -12,14 +12,17 @@ pub(super) fn state(state: State) -> &'static str {
         State::Baking => "BAKING",
         State::Promoted => "PROMOTED",
         State::RolledBack => "ROLLED_BACK",
+        State::Queued => "QUEUED",
+        State::Cancelled => "CANCELLED",
     }
 }
 
 pub(super) fn hint(state: State, verb: &str) -> &'static str {
     match (state, verb) {
         (State::Promoted, "rollback") => {
-            " (undo is not in this version: deploy the former variant as the canary of a new rollout)"
+            " (its canary is the model's stable now: undo takes that back)"
         }
+        (_, "undo") => " (rollback takes it back)",
         (State::Held, "resume") => " at the end of its plan",
         _ => "",
     }

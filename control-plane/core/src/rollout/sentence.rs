@@ -6,7 +6,7 @@ mod why;
 
 use super::assess::{Action, Next, next};
 use super::words::{count, number, percent, span};
-use super::{Approval, Facts, Rollout, terms, verbs};
+use super::{Approval, Facts, Rollout, terms, threat, verbs};
 use serinus_proto::v1::{Cause, DecisionKind, State};
 
 pub(super) fn of(action: &Action, rollout: &Rollout, now_ms: u64, facts: &Facts) -> String {
@@ -128,6 +128,8 @@ fn stay(rollout: &Rollout, facts: &Facts) -> String {
             "HOLD: paused by an operator{}; resume goes on",
             because(rollout)
         ),
+        // What was proven then need not be provable any more; the hold stays for it.
+        (State::Held, Cause::Guardrail) if !threat::breaks_a_hold(facts) => rollout.reason.clone(),
         (_, cause) => held(cause, rollout, facts),
     }
 }

@@ -1,6 +1,6 @@
 //! The split by hand.
 
-use super::command::seen;
+use super::command::{not_frozen, seen};
 use super::terms::{self, Target};
 use super::words::percent;
 use super::{Command, Refused, Rollout, split};
@@ -61,6 +61,7 @@ fn may_raise(
             limit: percent(limit),
         });
     }
+    not_frozen(rollout, force, command)?;
     if asked > limit && command.reason.trim().is_empty() {
         return Err(Refused::ReasonRequired);
     }

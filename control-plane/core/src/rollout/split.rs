@@ -1,7 +1,7 @@
 //! Splits: from what is asked to the event that sidecars are served from, and back.
 
-use super::Rollout;
 use super::terms::{self, Target};
+use super::{Rollout, act};
 use serinus_common::allocation::{Allocation, Owned, Range};
 use serinus_common::ppm::Ppm;
 use serinus_proto::v1;
@@ -10,26 +10,45 @@ use std::collections::BTreeMap;
 
 /// The event that gives the canaries these shares with the fewest moves; `None` if they have them already.
 pub(super) fn change(rollout: &Rollout, targets: &[Target<'_>]) -> Option<Kind> {
-    change_from(&rollout.allocation, rollout.epoch, &rollout.plan, targets)
+    change_for(rollout, targets, rollout.selector.as_ref())
 }
 
-/// The same for a rollout that does not exist yet.
-pub(super) fn change_from(
-    from: &Allocation,
+/// The same, on the sidecars of a selector.
+pub(super) fn change_for(
+    rollout: &Rollout,
+    targets: &[Target<'_>],
+    selector: Option<&v1::Selector>,
+) -> Option<Kind> {
+    let from = &rollout.allocation;
+    // Shares that sum to more than the whole are in no complete plan; if they were, nobody would be moved.
+    let to = from.reallocate(targets).ok()?;
+    let same = to == *from && selector == rollout.selector.as_ref();
+    (!same).then(|| changed(rollout.epoch, &rollout.plan, targets, &to, selector))
+}
+
+/// The first split of a rollout that does not exist yet.
+pub(super) fn first(
+    plan: &v1::Plan,
+    targets: &[Target<'_>],
+    selector: Option<&v1::Selector>,
+) -> Option<Kind> {
+    let to = act::nobody(plan).reallocate(targets).ok()?;
+    Some(changed(0, plan, targets, &to, selector))
+}
+
+fn changed(
     epoch: u64,
     plan: &v1::Plan,
     targets: &[Target<'_>],
-) -> Option<Kind> {
-    // Shares that sum to more than the whole are in no complete plan; if they were, nobody would be moved.
-    let to = from.reallocate(targets).ok()?;
-    if epoch > 0 && to == *from {
-        return None;
-    }
-    Some(Kind::SplitChanged(v1::SplitChanged {
+    to: &Allocation,
+    selector: Option<&v1::Selector>,
+) -> Kind {
+    Kind::SplitChanged(v1::SplitChanged {
         epoch: epoch + 1,
         split: fractions(plan, targets),
         shares: to.canaries().iter().map(share).collect(),
-    }))
+        selector: selector.cloned(),
+    })
 }
 
 fn fractions(plan: &v1::Plan, targets: &[Target<'_>]) -> BTreeMap<String, f64> {

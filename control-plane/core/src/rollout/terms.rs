@@ -7,7 +7,7 @@ use serinus_proto::v1;
 use std::time::Duration;
 
 pub(super) use crate::plan::view::{
-    asked, ceiling, kappa, min_requests, stable_name as stable, targets,
+    asked, ceiling, is_full, kappa, min_requests, selector, stable_name as stable, targets,
 };
 
 /// One canary and its share.
@@ -55,11 +55,6 @@ fn first_gets(plan: &v1::Plan, share: Ppm) -> Vec<Target<'_>> {
 pub(super) fn total(targets: &[Target<'_>]) -> Ppm {
     let sum: u32 = targets.iter().map(|(_, share)| share.get()).sum();
     Ppm::new(sum).unwrap_or(Ppm::ONE)
-}
-
-/// Whether the step gives the canary everything.
-pub(super) fn is_full(plan: &v1::Plan, step: usize) -> bool {
-    asked(plan, step) == Ppm::ONE
 }
 
 /// The tolerance shown in the warm-up, by the rule of steps that name none.

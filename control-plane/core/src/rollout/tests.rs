@@ -1,11 +1,14 @@
 mod approvals;
 mod commands;
 mod fixture;
+mod freezes;
 mod paced;
 mod property;
 mod rollbacks;
+mod selectors;
 mod sentences;
 mod splits;
 mod stops;
 mod stories;
+mod undo;
 mod views;

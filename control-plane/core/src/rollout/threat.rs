@@ -8,6 +8,8 @@ use v1::guardrail::Action;
 const BAD_CELLS: usize = 3;
 /// ... within so many seconds are a dead canary, and so long after one nobody is moved to it.
 pub(super) const BAD_CELL_S: u64 = 60;
+/// A selector that selects none of the sidecars that serve the model holds after so long.
+const NOBODY_MS: u64 = 15_000;
 /// Silence is told from chance once so many canary requests are overdue.
 const OVERDUE_REQUESTS: f64 = 20.0;
 
@@ -35,11 +37,15 @@ pub(super) fn rollback(rollout: &Rollout, now_ms: u64, facts: &Facts) -> Option<
 pub(super) fn holds(rollout: &Rollout, now_ms: u64, facts: &Facts) -> Vec<Cause> {
     let late = |overdue: Option<Then>| overdue == Some(Then::Hold);
     let causes = [
+        (facts.fleet.fence_regressed, Cause::FenceRegression),
         (is_broken(rollout, facts), Cause::Guardrail),
+        (facts.fleet.has_reverted(), Cause::Reverted),
         (is_over_time(rollout, now_ms), Cause::MaxDuration),
         (late(approval_overdue(rollout, now_ms)), Cause::Approval),
         (exposes_too_many(rollout, facts), Cause::Budget),
         (facts.fleet.refuses(), Cause::Nacked),
+        (selects_nobody(now_ms, facts), Cause::NoSidecars),
+        (facts.fleet.is_distrusted(), Cause::Reports),
         (
             facts.expected_canary_since_last >= OVERDUE_REQUESTS,
             Cause::NoTraffic,
@@ -68,7 +74,13 @@ fn first(causes: &[(bool, Cause)]) -> Option<Cause> {
 pub fn clears_itself(cause: Cause) -> bool {
     matches!(
         cause,
-        Cause::NoTraffic | Cause::NoEvidence | Cause::Nacked | Cause::Budget
+        Cause::NoTraffic
+            | Cause::NoEvidence
+            | Cause::Nacked
+            | Cause::Budget
+            | Cause::NoSidecars
+            | Cause::Reports
+            | Cause::FenceRegression
     )
 }
 
@@ -78,6 +90,12 @@ pub(super) fn is_active(rollout: &Rollout) -> bool {
         rollout.state,
         v1::State::WarmingUp | v1::State::Running | v1::State::Baking
     )
+}
+
+/// For longer than a sidecar takes to connect again.
+fn selects_nobody(now_ms: u64, facts: &Facts) -> bool {
+    let since = facts.fleet.none_selected_since_ms;
+    since.is_some_and(|since_ms| now_ms.saturating_sub(since_ms) >= NOBODY_MS)
 }
 
 fn is_harmful(facts: &Facts) -> bool {
@@ -97,6 +115,14 @@ fn is_broken(rollout: &Rollout, facts: &Facts) -> bool {
     })
 }
 
+/// Whether any guardrail that holds is HARMFUL now.
+pub(super) fn breaks_a_hold(facts: &Facts) -> bool {
+    facts
+        .guardrails
+        .iter()
+        .any(|row| row.verdict() == v1::Verdict::Harmful && row.on_breach() == Action::Hold)
+}
+
 fn is_dead(bad_cells: &[u64]) -> bool {
     let mut cells = bad_cells.to_vec();
     cells.sort_unstable();
@@ -106,7 +132,9 @@ fn is_dead(bad_cells: &[u64]) -> bool {
         .any(|window| window[BAD_CELLS - 1] - window[0] <= BAD_CELL_S)
 }
 
+/// While it is frozen, the clock stands.
 fn is_over_time(rollout: &Rollout, now_ms: u64) -> bool {
+    let now_ms = rollout.frozen.map_or(now_ms, |frozen| frozen.since_ms);
     terms::max_duration_ms(&rollout.plan)
         .is_some_and(|max| now_ms.saturating_sub(rollout.duration_from_ms) >= max)
 }

@@ -6,8 +6,10 @@ use serinus_proto::v1::{Cause, State};
 /// The commands that the present state allows, as they are called in messages and on the command line.
 #[must_use]
 pub fn verbs(rollout: &Rollout) -> Vec<&'static str> {
-    if rollout.is_terminal() {
-        return Vec::new();
+    match rollout.state {
+        State::Promoted => return vec!["undo"],
+        State::RolledBack => return Vec::new(),
+        _ => {}
     }
     let all = [
         ("pause", rollout.state != State::Paused),

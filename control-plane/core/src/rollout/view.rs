@@ -20,6 +20,7 @@ pub fn view(rollout: &Rollout) -> v1::Rollout {
         cause: rollout.cause.into(),
         step: act::index(rollout.step),
         split: rollout.split.clone(),
+        selector: rollout.selector.clone(),
         epoch: rollout.epoch,
         revision: rollout.revision,
         created: Some(timestamp(rollout.created_ms)),
@@ -27,15 +28,14 @@ pub fn view(rollout: &Rollout) -> v1::Rollout {
         step_entered: Some(timestamp(rollout.step_entered_ms)),
         finished: rollout.finished_ms.map(timestamp),
         approval_deadline,
+        frozen_until: rollout.frozen.map(|frozen| timestamp(frozen.until_ms)),
         approved: rollout.approval == Approval::Given,
+        approved_by: rollout.approved_by.clone(),
         verbs: verbs(rollout).into_iter().map(str::to_owned).collect(),
         reason: rollout.reason.clone(),
         actor: rollout.actor.clone(),
-        fence: None,
-        decision: None,
-        fleet: None,
-        traffic: None,
-        achieved_share: None,
+        undoes: rollout.undoes.clone(),
+        ..v1::Rollout::default()
     }
 }
 

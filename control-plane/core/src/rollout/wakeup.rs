@@ -22,6 +22,7 @@ pub fn next_wakeup(rollout: &Rollout, now_ms: u64) -> Option<u64> {
             Approval::None | Approval::Given => None,
         },
         after(rollout.duration_from_ms, terms::max_duration_ms(plan)),
+        rollout.frozen.map(|frozen| frozen.until_ms),
     ];
     deadlines
         .into_iter()

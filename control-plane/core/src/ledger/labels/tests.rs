@@ -30,7 +30,7 @@ fn complete_cells_are_sealed_before_the_window_ends() {
     );
     let slices = labels.seal(101, 104_000);
     assert_eq!(slices.len(), 1);
-    let slice = slices[0];
+    let slice = &slices[0];
     assert_eq!(
         (slice.guardrail, slice.canary_labels, slice.stable_labels),
         (2, 10, 19)

@@ -38,7 +38,7 @@ pub(super) fn check(plan: &Plan, problems: &Problems) {
     if !plan.guardrails.is_empty() && !plan.guardrails.iter().any(|g| g.required.unwrap_or(true)) {
         problems.add(
             &list,
-            "none is required, so nothing could ever be promoted; leave out required: false in one",
+            "none is required, so nothing could ever be promoted; leave out required: false in one (on_breach: notify is not required unless it says required: true)",
         );
     }
     weights(plan, problems);

@@ -55,6 +55,7 @@ fn step(node: &Node, path: &Path, problems: &Problems) -> Step {
     step.approval = fields
         .take("approval")
         .and_then(|(node, path)| approval(node, &path, problems));
+    step.selector = super::selector::read(&mut fields, problems);
     step.tolerance = fields
         .positive("tolerance", "a number between 1 and 10")
         .unwrap_or_default();

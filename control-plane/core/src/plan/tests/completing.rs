@@ -123,3 +123,22 @@ fn plans_that_never_were_text_are_checked_too() {
     );
     assert!(complete(Plan::default(), None).unwrap_err().len() >= 3);
 }
+
+#[test]
+fn a_notice_is_not_waited_for_unless_the_plan_says_so() {
+    let required = |fields: &str| {
+        let text = format!(
+            "guardrails: [{{metric: error_rate, margin: 0.01}}, {{metric: latency, {fields}}}]"
+        );
+        completed(&text).guardrails[1].required
+    };
+    assert_eq!(required("on_breach: notify"), Some(false));
+    assert_eq!(required("on_breach: notify, required: true"), Some(true));
+    assert_eq!(required("on_breach: hold"), Some(true));
+    let alone = "guardrails: [{metric: latency, on_breach: notify}]";
+    let mistake = super::mistake(alone);
+    assert!(
+        mistake.starts_with("guardrails: none is required"),
+        "{mistake}"
+    );
+}

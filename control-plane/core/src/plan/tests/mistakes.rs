@@ -110,10 +110,6 @@ fn capabilities_of_later_versions() {
             "shadow: not supported in this version: shadow",
         ),
         (
-            "freeze: [{cron: x}]",
-            "freeze: not supported in this version: freeze",
-        ),
-        (
             "winner: v2",
             "winner: not supported in this version: winner",
         ),
@@ -126,10 +122,6 @@ fn capabilities_of_later_versions() {
             "outcome_horizon: not supported in this version: outcome_horizon",
         ),
         ("gates: []", "gates: not supported in this version: gates"),
-        (
-            "guardrails: [{metric: error_rate, margin: 0.01, selector: {}}]",
-            "guardrails[0].selector: not supported in this version: selector",
-        ),
         (
             "guardrails: [{metric: numeric:tokens, margin: 0.01}]",
             "guardrails[0].metric: not supported in this version: metric numeric",

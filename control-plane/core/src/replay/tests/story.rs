@@ -103,6 +103,7 @@ impl Story {
                 kind: kind.clone(),
                 expected_revision: self.rollout.revision,
                 reason: "lunch".to_owned(),
+                force: false,
             };
             // What the state does not allow is refused, and leaves nothing behind.
             if let Ok(kinds) = rollout::command(&self.rollout, self.now_ms, &command) {

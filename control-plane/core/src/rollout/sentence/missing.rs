@@ -5,6 +5,7 @@ use super::super::time::duration_ms;
 use super::super::words::{about, count, number, rate, span};
 use super::super::{Facts, Phase, Rollout};
 use super::why;
+use crate::{freeze, selector};
 use serinus_proto::v1::{self, Verdict, guardrail::Metric};
 
 /// From this variance inflation on noise is worth a word: it doubles what is needed.
@@ -14,8 +15,9 @@ const NOISY: f64 = 2.0;
 pub(super) fn list(missing: &[Missing], rollout: &Rollout, now_ms: u64, facts: &Facts) -> String {
     let mut ordered: Vec<&Missing> = missing.iter().collect();
     ordered.sort_by_key(|missing| match missing {
+        Missing::Frozen { .. } => (0, 0),
         // As long as it is there, no other number means much.
-        Missing::SampleRatio => (0, 0),
+        Missing::SampleRatio | Missing::Doubt => (0, 0),
         Missing::Guardrail { index, .. } => (0, u64::MAX - wait_ms(facts, *index)),
         _ => (1, 0),
     });
@@ -34,12 +36,17 @@ fn wait_ms(facts: &Facts, index: usize) -> u64 {
 
 fn one(missing: &Missing, rollout: &Rollout, now_ms: u64, facts: &Facts) -> String {
     match missing {
+        Missing::Frozen { until_ms } => format!("frozen until {}", freeze::moment(*until_ms)),
         Missing::Fleet => fleet(rollout, facts),
         Missing::Rejected => why::rejected(facts),
         Missing::Cooling { ms } => {
             format!("breakers opened lately, another {} without", span(*ms))
         }
         Missing::Suspicion => suspicion(facts),
+        Missing::Doubt => format!(
+            "{} holds more than half of what the canary does worse: the verdict waits for one more slice",
+            facts.doubted
+        ),
         Missing::SampleRatio => sample_ratio(facts),
         Missing::Guardrail { index, verdict } => guardrail(*index, *verdict, rollout, facts),
         Missing::Requests { have, need } => {
@@ -67,13 +74,31 @@ fn phase(rollout: &Rollout) -> &'static str {
     }
 }
 
+/// That a rollout selects none of the sidecars that there are.
+pub(super) fn nobody(rollout: &Rollout, facts: &Facts) -> String {
+    let wanted = rollout.selector.as_ref().map(selector::text);
+    format!(
+        "0 of {} sidecars selected: none that serves {} has {}",
+        facts.fleet.serving,
+        rollout.model,
+        wanted.unwrap_or_default()
+    )
+}
+
 fn fleet(rollout: &Rollout, facts: &Facts) -> String {
     let fleet = &facts.fleet;
+    if fleet.connected == 0 && fleet.serving > 0 {
+        return nobody(rollout, facts);
+    }
     if fleet.connected == 0 {
         return "no sidecar is connected".to_owned();
     }
+    let warming = match fleet.warming {
+        0 => String::new(),
+        n => format!(", the canary is not ready on {n} of them"),
+    };
     format!(
-        "{} of {} sidecars are on epoch {}",
+        "{} of {} sidecars are on epoch {}{warming}",
         fleet.current, fleet.connected, rollout.epoch
     )
 }

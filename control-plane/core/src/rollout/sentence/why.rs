@@ -2,7 +2,8 @@
 
 use super::super::words::{about, count, number, percent, rate, span};
 use super::super::{Facts, Rollout, terms};
-use super::{canary, proof};
+use super::{canary, missing, proof};
+use crate::selector;
 use serinus_proto::v1::{Cause, Verdict};
 
 pub(super) fn of(cause: Cause, rollout: &Rollout, facts: &Facts) -> String {
@@ -22,18 +23,20 @@ pub(super) fn of(cause: Cause, rollout: &Rollout, facts: &Facts) -> String {
             )
         }
         Cause::NoTraffic => format!(
-            "no request has come to {} where about {} should have",
+            "no request has come to {} where about {} should have{}",
             canary(rollout),
-            about(facts.expected_canary_since_last)
+            about(facts.expected_canary_since_last),
+            not_ready(facts)
         ),
         Cause::NoEvidence => no_evidence(rollout, facts),
         Cause::Nacked => rejected(facts),
         Cause::PlanEnd => {
             let last = rollout.plan.steps.len().saturating_sub(1);
-            format!(
-                "the plan ends here, at {}",
-                percent(terms::asked(&rollout.plan, last))
-            )
+            let share = percent(terms::asked(&rollout.plan, last));
+            match &rollout.selector {
+                Some(of) => format!("the plan ends here, at {share} of {}", selector::text(of)),
+                None => format!("the plan ends here, at {share}"),
+            }
         }
         Cause::Approval => format!(
             "nobody has approved leaving step {} of {} in time",
@@ -44,7 +47,27 @@ pub(super) fn of(cause: Cause, rollout: &Rollout, facts: &Facts) -> String {
             let longest = terms::max_duration_ms(&rollout.plan).unwrap_or(0);
             format!("it has not ended within {}", span(longest))
         }
+        Cause::NoSidecars => missing::nobody(rollout, facts),
+        Cause::Unfit => "its plan does not fit the model any more".to_owned(),
+        Cause::Restored => {
+            "the store came back from a copy, so what has happened since is not known".to_owned()
+        }
         Cause::Superseded => "another rollout takes its place".to_owned(),
+        Cause::Reports => format!(
+            "{} of {} sidecars sent reports that cannot be true, about {} of the requests, and are not counted",
+            facts.fleet.quarantined,
+            facts.fleet.connected,
+            rate(facts.fleet.quarantined_share)
+        ),
+        Cause::FenceRegression => {
+            "a sidecar holds a later instruction than any of this control plane, which is a \
+             stale copy or was restored without a new generation"
+                .to_owned()
+        }
+        Cause::Reverted => format!(
+            "{} of {} sidecars were out of contact for so long that they went back to stable",
+            facts.fleet.reverted, facts.fleet.connected
+        ),
         Cause::Operator | Cause::Manual | Cause::Unspecified => {
             "an operator asked for it".to_owned()
         }
@@ -57,6 +80,10 @@ pub(super) fn clears(cause: Cause) -> &'static str {
         Cause::NoTraffic => "it goes on when requests come",
         Cause::NoEvidence => "it goes on when there is something to compare",
         Cause::Nacked => "it goes on when they take it",
+        Cause::NoSidecars => "it goes on when one connects",
+        Cause::Reports => "it goes on when they are restarted or released",
+        Cause::FenceRegression => "stop the stale one, or start this one with a new generation",
+        Cause::Reverted => "resume gives them the canary again, or roll back",
         Cause::Budget => "it goes on when it is SAFE at tolerance 1, or by resume",
         Cause::PlanEnd => "promote or roll back",
         Cause::Approval => "approve, or resume to ask again",
@@ -71,8 +98,20 @@ pub(super) fn over(cause: Cause) -> &'static str {
         Cause::NoTraffic => "requests come again",
         Cause::NoEvidence => "there is something to compare again",
         Cause::Nacked => "no sidecar refuses the assignment any more",
+        Cause::NoSidecars => "a sidecar that it selects is connected",
+        Cause::Reports => "the reports are to be believed again",
+        Cause::FenceRegression => "the generation is a new one",
         Cause::Budget => "the canary is SAFE at tolerance 1",
         _ => "the cause is gone",
+    }
+}
+
+/// That the canary is not there, where that is why.
+pub(super) fn not_ready(facts: &Facts) -> String {
+    let fleet = &facts.fleet;
+    match fleet.not_ready {
+        0 => String::new(),
+        n => format!(": not ready on {n} of {} sidecars", fleet.connected),
     }
 }
 

@@ -21,8 +21,14 @@ fn an_approval_is_asked_for_when_all_else_is_there() {
     let deadline_ms = world.now_ms + 60 * MINUTE;
     assert_eq!(world.rollout.approval, Approval::Waiting { deadline_ms });
     assert!(world.wait(MINUTE).see_healthy().is_empty(), "asked once");
-    world.order(CommandKind::Approve).unwrap();
+    let events = world.order(CommandKind::Approve).unwrap();
+    assert_eq!(
+        (events[0].actor.as_str(), events[0].reason.as_str()),
+        ("ada", "because")
+    );
+    assert_eq!(view(&world.rollout).approved_by, "ada");
     world.see_healthy();
+    assert_eq!(world.rollout.approved_by, "", "of the step before");
     assert_eq!(
         (world.rollout.step, world.rollout.approval),
         (1, Approval::None)

@@ -139,7 +139,7 @@ fn outcome(mut world: World, kind: CommandKind) -> String {
                 State::Baking => "bake",
                 State::Promoted => "done",
                 State::RolledBack => "back",
-                State::Unspecified => "?",
+                State::Unspecified | State::Queued | State::Cancelled => "?",
             };
             format!("{of}{}", world.rollout.step)
         }
@@ -260,7 +260,7 @@ fn a_promoted_rollout_cannot_be_rolled_back_and_says_what_to_do() {
     world.order(CommandKind::Promote { all: true }).unwrap();
     let text = world.order(CommandKind::Rollback).unwrap_err().to_string();
     assert!(
-        text.contains("PROMOTED") && text.contains("undo") && text.contains("new rollout"),
+        text.contains("PROMOTED") && text.contains("undo takes that back"),
         "{text}"
     );
 }

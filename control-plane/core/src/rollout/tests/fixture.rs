@@ -170,6 +170,7 @@ impl World {
             kind,
             expected_revision,
             reason: "because".to_owned(),
+            force: false,
         })
     }
 
@@ -290,6 +291,9 @@ pub(super) fn name(kind: &Kind) -> &'static str {
         Kind::BakeStarted(_) => "bake started",
         Kind::Promoted(_) => "promoted",
         Kind::RolledBack(_) => "rolled back",
+        Kind::FreezeBegan(_) => "freeze began",
+        Kind::CapLifted(_) => "cap lifted",
+        Kind::FreezeEnded(_) => "freeze ended",
         _ => "other",
     }
 }

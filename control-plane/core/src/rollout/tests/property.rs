@@ -50,7 +50,9 @@ fn fleets() -> impl Strategy<Value = FleetFacts> {
             current: 40 - behind,
             current_since_ms: since,
             rejected,
-            rejection: String::new(),
+            serving: 41,
+            none_selected_since_ms: (behind == 3).then_some(START_MS),
+            ..FleetFacts::default()
         })
 }
 
@@ -75,6 +77,7 @@ prop_compose! {
         exposed_keys in 0..2_000u64,
         safe_at_full in any::<bool>(),
         silent in prop::option::weighted(0.1, Just(START_MS)),
+        frozen in prop::option::weighted(0.1, Just(START_MS + 60 * MINUTE)),
         ends in prop_oneof![
             60 => Just((false, false)),
             1 => Just((true, false)),
@@ -93,6 +96,7 @@ prop_compose! {
             exposed_keys,
             safe_at_full,
             no_evidence_since_ms: silent,
+            frozen_until_ms: frozen,
             none_finished: ends.0,
             budget_spent: ends.1,
             fleet,
@@ -204,6 +208,7 @@ fn happen(world: &mut World, turn: &Turn) {
                 kind: kind.clone(),
                 expected_revision,
                 reason: (*reason).to_owned(),
+                force: !reason.is_empty(),
             };
             if world.send(&order).is_err() {
                 assert_eq!(world.rollout, before, "a refused command changes nothing");
@@ -240,7 +245,10 @@ proptest! {
         let fresh = fleet && facts.canary_requests_in_step > 0;
         let calm = facts.log_e_rollback < facts.log_threshold / 2.0
             && facts.bad_cells.iter().all(|&cell| cell + 60 <= world.now_ms / 1000);
-        let may = calm && fresh && (safe || world.rollout.warmup);
+        let may = calm
+            && fresh
+            && (safe || world.rollout.warmup)
+            && facts.frozen_until_ms.is_none();
         let stopped = matches!(world.rollout.state, v1::State::Paused | v1::State::Held);
         let before = world.rollout.canary_ppm();
         world.see(&facts);

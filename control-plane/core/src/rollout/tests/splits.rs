@@ -48,6 +48,7 @@ fn above_the_step_takes_force_and_a_reason_and_above_the_plan_nothing_helps() {
             },
             expected_revision: world.rollout.revision,
             reason: reason.to_owned(),
+            force: false,
         })
     };
     let refused = ask(&mut world, 0.3, false, "because").unwrap_err();

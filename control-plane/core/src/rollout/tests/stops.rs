@@ -120,6 +120,112 @@ fn a_refused_assignment_holds_until_it_is_taken() {
 }
 
 #[test]
+fn too_many_reports_that_cannot_be_true_hold_until_they_can() {
+    let mut world = World::new(plan());
+    let mut facts = world.healthy();
+    facts.fleet.quarantined = 1;
+    facts.fleet.quarantined_share = 0.25;
+    world.wait(MINUTE).see(&facts);
+    assert_eq!(world.state(), (State::Held, Cause::Reports));
+    let reason = &world.rollout.reason;
+    assert!(
+        reason.contains("1 of 3 sidecars sent reports that cannot be true, about 25.00%"),
+        "{reason}"
+    );
+    world.see_healthy();
+    assert_eq!(world.state().0, State::Running);
+}
+
+#[test]
+fn nothing_goes_on_while_a_later_instruction_is_about() {
+    let mut world = World::new(plan());
+    let mut facts = world.healthy();
+    facts.fleet.fence_regressed = true;
+    let step = world.rollout.step;
+    world.wait(60 * MINUTE).see(&facts);
+    assert_eq!(world.state(), (State::Held, Cause::FenceRegression));
+    world.order(CommandKind::Resume).unwrap();
+    world.see(&facts);
+    assert_eq!(world.state(), (State::Held, Cause::FenceRegression));
+    assert_eq!(world.rollout.step, step);
+    // What must stop stops all the same.
+    facts.bad_cells = vec![1, 2, 3];
+    world.see(&facts);
+    assert_eq!(world.state(), (State::RolledBack, Cause::Breaker));
+}
+
+#[test]
+fn sidecars_that_went_back_by_themselves_wait_for_a_person() {
+    let mut world = World::new(plan());
+    let mut facts = world.healthy();
+    facts.fleet.reverted = 1;
+    world.wait(MINUTE).see(&facts);
+    assert_eq!(world.state(), (State::Held, Cause::Reverted));
+    assert!(
+        world
+            .rollout
+            .reason
+            .contains("1 of 3 sidecars were out of contact")
+    );
+    world.see_healthy();
+    assert_eq!(world.state().0, State::Held, "contact alone is not enough");
+    world.order(CommandKind::Resume).unwrap();
+    world.see_healthy();
+    assert_ne!(world.state().0, State::Held);
+}
+
+#[test]
+fn a_canary_that_is_not_ready_is_named_where_its_traffic_is_missed() {
+    let mut world = World::new(plan());
+    let mut facts = world.healthy();
+    facts.fleet.current = 0;
+    facts.fleet.warming = 3;
+    facts.fleet.not_ready = 3;
+    facts.fleet.current_since_ms = None;
+    world.wait(MINUTE).see(&facts);
+    let sentence = decision(&world.rollout, world.now_ms, &facts).sentence;
+    let expected = "0 of 3 sidecars are on epoch 1, the canary is not ready on 3 of them";
+    assert!(sentence.contains(expected), "{sentence}");
+    facts.expected_canary_since_last = 20.0;
+    world.see(&facts);
+    assert_eq!(world.state(), (State::Held, Cause::NoTraffic));
+    let reason = &world.rollout.reason;
+    assert!(reason.contains("not ready on 3 of 3 sidecars"), "{reason}");
+}
+
+#[test]
+fn a_verdict_that_hangs_on_one_sidecar_waits_and_names_it() {
+    use crate::evidence::Doubts;
+    use serinus_proto::stored::v1 as stored;
+    let mut world = World::new(plan());
+    let harmful = || Facts {
+        harmful: Some(Harm {
+            guardrails: vec![0],
+            ..Harm::default()
+        }),
+        ..world.with_verdict(0, Verdict::Harmful)
+    };
+    let (first, second) = (harmful(), harmful());
+    let mut doubts = Doubts::default();
+    doubts.follow(&stored::Slice {
+        doubted: "host-b".into(),
+        ..stored::Slice::default()
+    });
+    let facts = doubts.apply(first, &world.rollout);
+    world.see(&facts);
+    assert_eq!(world.state().0, State::Running);
+    let sentence = decision(&world.rollout, world.now_ms, &facts).sentence;
+    assert!(
+        sentence.contains("host-b holds more than half"),
+        "{sentence}"
+    );
+    doubts.follow(&stored::Slice::default());
+    let facts = doubts.apply(second, &world.rollout);
+    world.see(&facts);
+    assert_eq!(world.state(), (State::RolledBack, Cause::Guardrail));
+}
+
+#[test]
 fn a_guardrail_that_holds_waits_for_a_person_once() {
     let mut plan = plan();
     plan.guardrails[1] = v1::Guardrail {
@@ -143,6 +249,20 @@ fn a_guardrail_that_holds_waits_for_a_person_once() {
         (State::Held, Cause::Guardrail),
         "this one is new"
     );
+}
+
+#[test]
+fn what_a_hold_is_for_is_told_as_long_as_it_lasts() {
+    let mut plan = plan();
+    plan.guardrails[1] = accuracy(Action::Hold);
+    let mut world = World::new(plan);
+    let harmful = world.with_verdict(1, Verdict::Harmful);
+    world.see(&harmful);
+    let told = world.sentence(&harmful);
+    assert!(told.starts_with("HOLD: accuracy"), "{told}");
+    let faded = world.with_verdict(1, Verdict::NeedMore);
+    world.see(&faded);
+    assert_eq!(world.sentence(&faded), told);
 }
 
 #[test]
@@ -192,6 +312,35 @@ fn users_are_exposed_up_to_the_cap_until_it_is_safe_at_full_tolerance() {
         State::Running,
         "once SAFE, it no longer applies"
     );
+}
+
+#[test]
+fn once_safe_the_cap_is_gone_before_it_was_reached_too() {
+    let mut plan = plan();
+    plan.budget = Some(v1::Budget {
+        extra_errors: 0,
+        exposed_keys: 1000,
+    });
+    let mut world = World::new(plan);
+    let mut facts = Facts {
+        exposed_keys: 10,
+        ..world.healthy()
+    };
+    assert!(names(&world.see(&facts)).contains(&"cap lifted"));
+    facts.exposed_keys = 5000;
+    facts.safe_at_full = false;
+    world.see(&facts);
+    assert_eq!(
+        world.state().0,
+        State::Running,
+        "evidence that wavers later takes it not back"
+    );
+
+    // A rollout that was begun under earlier rules is judged by them, as when its decisions are made again.
+    world.rollout.rules = 0;
+    world.rollout.cap_lifted = false;
+    world.see(&facts);
+    assert_eq!(world.state(), (State::Held, Cause::Budget));
 }
 
 #[test]

@@ -116,6 +116,7 @@ fn ranges_that_are_none_leave_everybody_on_stable() {
         epoch: 2,
         shares: vec![share],
         split: split(0.000_004),
+        ..v1::SplitChanged::default()
     }));
     apply(&mut world.rollout, &event);
     assert_eq!(world.rollout.canary_ppm(), 0);
