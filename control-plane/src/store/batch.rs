@@ -3,6 +3,18 @@
 use super::StoreError;
 use serinus_proto::stored::v1 as stored;
 
+/// Whether a batch can wait for room on the disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Urgency {
+    /// It can.
+    #[default]
+    Normal,
+    /// A few hundred bytes without which a sidecar cannot connect: only where hardly anything is left.
+    Small,
+    /// It takes a canary from users. It is tried whatever room there is.
+    Lowers,
+}
+
 /// One commit, all or nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
@@ -12,16 +24,26 @@ pub struct Batch {
     pub slices: Vec<(String, u64, stored::Slice)>,
     /// (rollout, sequence number from 1, label slice).
     pub label_slices: Vec<(String, u64, stored::LabelSlice)>,
+    /// (rollout, state of its evidence).
+    pub checkpoints: Vec<(String, stored::Checkpoint)>,
+    /// (rollout, slices at the checkpoint) that newer ones have taken the place of.
+    pub drop_checkpoints: Vec<(String, u64)>,
     /// (rollout, cells in no slice yet); replaces what was there.
     pub pending: Vec<(String, stored::Pending)>,
     /// Rollouts whose pending record goes. One that is named in `pending` too is kept.
     pub drop_pending: Vec<String>,
     /// Replaces what was there for the same sidecar and incarnation.
     pub sources: Vec<stored::Source>,
+    /// (sidecar, incarnation) of which nobody will hear again.
+    pub drop_sources: Vec<(String, u64)>,
     /// (key, block of the bitmap); replaces what was there.
     pub seen: Vec<(Vec<u8>, Vec<u8>)>,
     /// Counters; generation, term and schema have to be the ones that were loaded.
     pub meta: Option<stored::Meta>,
+    /// The rollouts that were active when the store came back are held now.
+    pub held_restored: bool,
+    /// How it is treated where the disk is nearly full.
+    pub urgency: Urgency,
 }
 
 impl Batch {
@@ -31,11 +53,15 @@ impl Batch {
         self.records.is_empty()
             && self.slices.is_empty()
             && self.label_slices.is_empty()
+            && self.checkpoints.is_empty()
+            && self.drop_checkpoints.is_empty()
             && self.pending.is_empty()
             && self.drop_pending.is_empty()
             && self.sources.is_empty()
+            && self.drop_sources.is_empty()
             && self.seen.is_empty()
             && self.meta.is_none()
+            && !self.held_restored
     }
 
     /// Refuses what would leave a hole, go back, or act for another term.

@@ -55,7 +55,7 @@ pub(super) fn record(revision: u64, reason: &str) -> stored::LogRecord {
 }
 
 /// A batch of records `from..=to`.
-pub(super) fn records(from: u64, to: u64) -> Batch {
+pub(crate) fn records(from: u64, to: u64) -> Batch {
     let records = (from..=to).map(|revision| record(revision, "why"));
     Batch {
         records: records.collect(),
@@ -64,7 +64,7 @@ pub(super) fn records(from: u64, to: u64) -> Batch {
 }
 
 /// A slice that takes about a kilobyte.
-pub(super) fn slice(epoch: u64) -> stored::Slice {
+pub(crate) fn slice(epoch: u64) -> stored::Slice {
     let sketch = v1::Sketch {
         index_deltas: vec![1; 300],
         counts: vec![300; 300],
@@ -80,6 +80,41 @@ pub(super) fn slice(epoch: u64) -> stored::Slice {
         seconds: 1.0,
         ..stored::Slice::default()
     }
+}
+
+/// A commit with everything in it, of this revision.
+pub(crate) fn everything(revision: u64) -> Batch {
+    let mut batch = records(revision, revision);
+    if revision == 1 {
+        // So that there is a rollout for the rest to belong to.
+        if let Some(event) = &mut batch.records[0].event {
+            event.kind = Some(v1::event::Kind::Created(v1::Created::default()));
+        }
+    }
+    batch.slices = vec![("r1".into(), revision, slice(revision))];
+    batch.pending = vec![("r1".into(), pending(revision as usize * 100))];
+    batch.sources = vec![source(&format!("s{revision}"), 1, revision)];
+    batch.seen = vec![(b"k".to_vec(), vec![revision as u8; 100])];
+    batch
+}
+
+/// A commit that takes something away.
+pub(crate) fn removal(revision: u64) -> Batch {
+    Batch {
+        drop_pending: vec!["r1".into()],
+        seen: vec![(revision.to_be_bytes().to_vec(), vec![1])],
+        ..Batch::default()
+    }
+}
+
+/// Changes a byte of an event, past sled's own checksums.
+pub(crate) fn spoil(directory: &std::path::Path, revision: u64) {
+    let db = ::sled::open(directory).unwrap();
+    let key = [&b"e"[..], &revision.to_be_bytes(), &[0, 0]].concat();
+    let mut value = db.get(&key).unwrap().unwrap().to_vec();
+    value[30] ^= 1;
+    db.insert(key, value).unwrap();
+    db.flush().unwrap();
 }
 
 fn pending(length: usize) -> stored::Pending {
@@ -144,7 +179,7 @@ fn everything_comes_back<P: Place>() {
         }
     );
     assert_eq!(after.meta.last_issuer, 9);
-    assert_eq!(after.records, batch.records);
+    assert_eq!(store.records(0, usize::MAX).unwrap(), batch.records);
     assert_eq!(after.sources, [source("a", 2, 6), source("b", 1, 5)]);
     assert_eq!(after.pending, batch.pending);
     assert_eq!(store.slices("r1", 0, usize::MAX).unwrap(), [(1, slice(4))]);
@@ -289,6 +324,30 @@ fn slices_belong_to_their_rollout<P: Place>() {
     assert!(store.label_slices("r", 0, usize::MAX).unwrap().is_empty());
 }
 
+/// Checkpoints come oldest first, and those that were replaced are gone.
+fn checkpoints_belong_to_their_rollout<P: Place>() {
+    let place = P::new();
+    let store = place.open();
+    let of = |slices: u64| stored::Checkpoint {
+        slices,
+        evidence: vec![slices as u8; 100_000],
+        ..stored::Checkpoint::default()
+    };
+    for slices in [600, 1200, 1800] {
+        let batch = Batch {
+            checkpoints: vec![("r".into(), of(slices)), ("r1".into(), of(slices + 1))],
+            drop_checkpoints: vec![("r".into(), slices.saturating_sub(1200))],
+            ..Batch::default()
+        };
+        store.commit(&batch).unwrap();
+    }
+    drop(store);
+    let store = place.open();
+    assert_eq!(store.checkpoints("r").unwrap(), [of(1200), of(1800)]);
+    assert_eq!(store.checkpoints("r1").unwrap().len(), 3);
+    assert_eq!(store.checkpoints("").unwrap(), []);
+}
+
 /// An event of any size is kept, also one that is far larger than a page.
 fn large_events_come_back<P: Place>() {
     let place = P::new();
@@ -300,7 +359,7 @@ fn large_events_come_back<P: Place>() {
     store.commit(&large).unwrap();
     drop(store);
     let store = place.open();
-    assert_eq!(store.load().unwrap().records, large.records);
+    assert_eq!(store.records(0, usize::MAX).unwrap(), large.records);
     store.commit(&records(3, 3)).unwrap();
     assert_eq!(revisions(&store.events(1, 5).unwrap()), [2, 3]);
 }
@@ -327,4 +386,5 @@ contract!(
     newest_values_win,
     slices_belong_to_their_rollout,
     large_events_come_back,
+    checkpoints_belong_to_their_rollout,
 );

@@ -1,5 +1,6 @@
 //! Why the store could not do something.
 
+use super::Shortage;
 use std::path::PathBuf;
 use thiserror::Error;
 
@@ -27,8 +28,10 @@ pub enum StoreError {
     /// The store is damaged, or its newest part is missing. Serving from it could take back what was acknowledged.
     #[error(
         "{path}: {what}. The store is not opened, because acknowledged commands could be missing from it. \
-         Put back a copy of the whole directory; or move it away and start with `--generation {next_generation}`: \
-         rollouts then start over, and sidecars accept the new history as newer than the old one"
+         Put a backup back (`serinus restore FILE --data-dir DIR`, into an empty directory; the newest exports are in \
+         {path}/exports); or save what is intact (`serinus store repair --data-dir {path} --bump-generation`); or move \
+         the directory away and start with `--generation {next_generation}`: rollouts then start over, and sidecars \
+         accept the new history as newer than the old one"
     )]
     Damaged {
         /// The directory.
@@ -50,22 +53,23 @@ pub enum StoreError {
         /// Ours.
         known: u32,
     },
+    /// A value in it was.
+    #[error("{path}: {what}; start the newer version of Serinus again")]
+    TooNewValue {
+        /// The directory.
+        path: PathBuf,
+        /// Which value, who wrote it, and what it needs.
+        what: String,
+    },
     /// The batch is not one that the engine may write.
     #[error("refused batch: {0}")]
     Refused(String),
+    /// A copy could not be written; the store itself is as it was.
+    #[error("copy the store: {0}")]
+    Copy(std::io::Error),
     /// Too little room on the disk; nothing was tried.
-    #[error(
-        "{path}: too little room on the disk: {available} bytes are free, {reserve} are kept in reserve. Free some \
-         space; nothing was changed"
-    )]
-    Full {
-        /// The directory.
-        path: PathBuf,
-        /// Free bytes.
-        available: u64,
-        /// Bytes that have to stay free.
-        reserve: u64,
-    },
+    #[error("{0}")]
+    Full(Shortage),
     /// Whether the last write is on disk is not known. The process has to end; the next start reads what is there.
     #[error(
         "the store failed and cannot go on: {0}; restart, and look at the disk if it happens again"

@@ -73,6 +73,13 @@ pub fn writer() -> u32 {
     })
 }
 
+/// What [`writer`] packed, as people write it.
+#[must_use]
+pub fn version(writer: u32) -> String {
+    let [_, major, minor, patch] = writer.to_be_bytes();
+    format!("{major}.{minor}.{patch}")
+}
+
 /// Hash of the log after an entry with this payload.
 #[must_use]
 pub fn chain(previous: &Chain, payload: &[u8]) -> Chain {

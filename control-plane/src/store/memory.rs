@@ -17,9 +17,11 @@ struct Content {
     records: Vec<stored::LogRecord>,
     slices: BTreeMap<(String, u64), stored::Slice>,
     label_slices: BTreeMap<(String, u64), stored::LabelSlice>,
+    checkpoints: BTreeMap<(String, u64), stored::Checkpoint>,
     pending: BTreeMap<String, stored::Pending>,
     sources: BTreeMap<(String, u64), stored::Source>,
     seen: BTreeMap<Vec<u8>, Vec<u8>>,
+    restored: Option<stored::Restored>,
 }
 
 /// A store on such a disk.
@@ -43,6 +45,16 @@ impl MemoryStore {
 }
 
 impl Disk {
+    /// As `serinus restore` leaves it: a new generation, and a note of where it came from.
+    pub fn restore(&self, detail: &str) {
+        let mut content = self.content();
+        content.meta.generation += 1;
+        content.restored = Some(stored::Restored {
+            revision: content.last_revision(),
+            detail: detail.to_owned(),
+        });
+    }
+
     fn content(&self) -> MutexGuard<'_, Content> {
         // Nothing panics while holding it; and what a panicking holder left is checked by the reader's assertions.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -63,6 +75,12 @@ impl Content {
         let labels = batch.label_slices.into_iter();
         self.label_slices
             .extend(labels.map(|(rollout, seq, slice)| ((rollout, seq), slice)));
+        let checkpoints = batch.checkpoints.into_iter();
+        self.checkpoints
+            .extend(checkpoints.map(|(rollout, of)| ((rollout, of.slices), of)));
+        for old in &batch.drop_checkpoints {
+            self.checkpoints.remove(old);
+        }
         for rollout in &batch.drop_pending {
             self.pending.remove(rollout);
         }
@@ -70,9 +88,15 @@ impl Content {
         let sources = batch.sources.into_iter();
         self.sources
             .extend(sources.map(|s| ((s.sidecar.clone(), s.incarnation), s)));
+        for source in batch.drop_sources {
+            self.sources.remove(&source);
+        }
         self.seen.extend(batch.seen);
         if let Some(meta) = batch.meta {
             self.meta = meta;
+        }
+        if batch.held_restored {
+            self.restored = None;
         }
     }
 }
@@ -96,9 +120,10 @@ impl Store for MemoryStore {
         let content = self.disk.content();
         Ok(Loaded {
             meta: content.meta,
-            records: content.records.clone(),
+            requests: Vec::new(),
             sources: content.sources.values().cloned().collect(),
             pending: content.pending.clone().into_iter().collect(),
+            restored: content.restored.clone(),
         })
     }
 
@@ -141,6 +166,12 @@ impl Store for MemoryStore {
     ) -> Result<Vec<(u64, stored::LabelSlice)>, StoreError> {
         let content = self.disk.content();
         Ok(of_rollout(&content.label_slices, rollout, after, limit))
+    }
+
+    fn checkpoints(&self, rollout: &str) -> Result<Vec<stored::Checkpoint>, StoreError> {
+        let content = self.disk.content();
+        let all = of_rollout(&content.checkpoints, rollout, 0, usize::MAX);
+        Ok(all.into_iter().map(|(_, of)| of).collect())
     }
 
     fn seen(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {

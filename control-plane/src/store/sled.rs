@@ -12,27 +12,35 @@
 //! Opening reads everything: checksums, the chain of the log, holes, and whether the log reaches HEAD; sled silently
 //! drops a damaged tail.
 
+mod copying;
+pub mod exports;
 mod fault;
 mod head;
 mod key;
 mod open;
 mod pieces;
+mod pruning;
+pub mod repair;
+pub mod restore;
 mod staged;
 mod verify;
 
 #[cfg(test)]
 mod tests;
 
-pub use open::Options;
+pub use open::{Options, RESERVE_BYTES};
 
 use super::frame::{Chain, decode, parse_entry, unseal};
-use super::{Batch, Loaded, Store, StoreError};
+use super::room::Room;
+use super::{Batch, Exported, Loaded, Prune, Shortage, Store, StoreError, Urgency};
+use crate::failpoint::reach;
 use fault::{Fault, guard};
 use head::{Head, HeadFile};
 use prost::Message;
 use serinus_proto::stored::v1 as stored;
 use staged::Staged;
 use std::fs::File;
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -40,20 +48,39 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// A store in a directory.
 pub struct SledStore {
     path: PathBuf,
-    reserve_bytes: u64,
+    room: Room,
     db: sled::Db,
     /// The `db` file: what it names is what sled writes to, so syncing it syncs sled's writes.
     file: File,
     head: HeadFile,
     last_revision: AtomicU64,
+    /// The log has no holes after this revision.
+    anchor: AtomicU64,
+    /// Absent until they were read.
+    exports: Mutex<Option<Vec<Exported>>>,
     writer: Mutex<Writer>,
+    /// Held while a copy is written.
+    copying: Mutex<()>,
+    /// Held while something is removed.
+    pruning: Mutex<()>,
 }
 
 /// Where the next commit goes.
 struct Writer {
     position: Position,
-    /// The fault that ended it.
-    failed: Option<String>,
+    /// Where a copy that is under way wants to have what changes.
+    copy: Option<copying::Shared>,
+    /// What ended it.
+    failed: Option<Failure>,
+}
+
+/// Why nothing can be committed any more.
+#[derive(Clone, Debug)]
+enum Failure {
+    /// A commit failed: whether it is on disk is not known.
+    Commit(String),
+    /// Something that was verified at the open is not what it was.
+    Damage(String),
 }
 
 /// The end of what is on disk.
@@ -81,29 +108,47 @@ impl SledStore {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps room for the file system and for whoever has to clean up.
-    fn check_room(&self) -> Result<(), StoreError> {
-        match fs4::available_space(&self.path) {
-            Ok(available) if available < self.reserve_bytes => Err(StoreError::Full {
-                path: self.path.clone(),
-                available,
-                reserve: self.reserve_bytes,
-            }),
-            // Where the system does not tell, the write itself will.
-            Ok(_) | Err(_) => Ok(()),
+    /// Keeps room for what cannot wait.
+    fn check_room(&self, urgency: Urgency) -> Result<(), StoreError> {
+        let enough = match urgency {
+            Urgency::Lowers => {
+                self.room.make();
+                return Ok(());
+            }
+            Urgency::Small => |shortage: &Shortage| !shortage.severe,
+            Urgency::Normal => |_: &Shortage| false,
+        };
+        match self.room.shortage() {
+            Some(shortage) if !enough(&shortage) => Err(StoreError::Full(shortage)),
+            _ => Ok(()),
         }
     }
 
     /// Writes a batch. Unless it was refused before anything was tried, a failure ends the store.
     fn write_batch(&self, writer: &mut Writer, batch: &Batch) -> Result<(), StoreError> {
         let mut end = writer.position;
-        let staged = Staged::new(batch, &mut end).split(&self.db);
+        let staged = Staged::new(batch, &mut end);
+        self.write_staged(writer, &staged, end)
+    }
+
+    /// Writes what is staged up to `end`.
+    fn write_staged(
+        &self,
+        writer: &mut Writer,
+        staged: &Staged,
+        end: Position,
+    ) -> Result<(), StoreError> {
+        let kept = match &writer.copy {
+            Some(copy) => guard(|| copying::keep(copy, &self.db, staged.keys())),
+            None => Ok(()),
+        };
+        let staged = kept.and_then(|()| staged.split(&self.db));
         let written = staged.and_then(|staged| guard(|| self.write(staged, &end)));
         written.map_err(|fault| match fault {
             Fault::TooLong(refused) => StoreError::Refused(refused),
             fault => {
                 let fault = format!("{}: {fault}", self.path.display());
-                writer.failed = Some(fault.clone());
+                writer.failed = Some(Failure::Commit(fault.clone()));
                 StoreError::Fatal(fault)
             }
         })?;
@@ -113,16 +158,22 @@ impl SledStore {
     }
 
     fn write(&self, staged: sled::Batch, end: &Position) -> Result<(), Fault> {
+        reach("begun");
         self.db.apply_batch(staged)?;
+        reach("applied");
         self.db.flush()?;
+        reach("flushed");
         self.file.sync_data().map_err(Fault::io("sync db"))?;
+        reach("synced");
         let head = Head {
             generation: end.meta.generation,
             commit: end.commit,
             revision: end.revision,
             chain: end.chain,
         };
-        self.head.write(&head)
+        self.head.write(&head)?;
+        reach("marked");
+        Ok(())
     }
 
     /// Reads values of one kind under a prefix, in the order of their keys.
@@ -131,13 +182,12 @@ impl SledStore {
         prefix: &[u8],
         each: impl Fn(&[u8], &[u8]) -> Result<T, Fault>,
     ) -> Result<Vec<T>, StoreError> {
-        let read = guard(|| {
+        self.reading(|| {
             let values = pieces::values(self.db.scan_prefix(prefix));
             values
                 .map(|value| value.and_then(|(key, bytes)| each(&key, &bytes)))
                 .collect()
-        });
-        read.map_err(|fault| self.damaged(&fault))
+        })
     }
 
     fn read_sealed<M: Message + Default>(
@@ -162,8 +212,9 @@ impl SledStore {
     ) -> Result<Vec<(u64, M)>, StoreError> {
         let first = key::numbered(kind, rollout.as_bytes(), after.saturating_add(1));
         let end = key::numbered(kind, rollout.as_bytes(), u64::MAX);
-        let read = guard(|| {
-            let values = pieces::values(self.db.range(first..end)).take(limit);
+        self.reading(|| {
+            let range = self.db.range(first.clone()..end.clone());
+            let values = pieces::values(range).take(limit);
             let numbered = values.map(|value| {
                 let (key, bytes) = value?;
                 let message = unseal(&key, &bytes)
@@ -171,17 +222,69 @@ impl SledStore {
                     .map_err(Fault::value(&key))?;
                 Ok((key::number(&key).unwrap_or_default(), message))
             });
-            numbered.collect::<Result<Vec<_>, Fault>>()
-        });
-        read.map_err(|fault| self.damaged(&fault))
+            numbered.collect()
+        })
     }
 
+    /// Damage that was met while running: nothing is committed any more, since it could rest on it.
     fn damaged(&self, fault: &Fault) -> StoreError {
-        StoreError::Damaged {
-            path: self.path.clone(),
-            what: fault.to_string(),
-            next_generation: self.writer().position.meta.generation + 1,
+        let mut writer = self.writer();
+        let damage = Failure::Damage(fault.to_string());
+        let failure = writer.failed.get_or_insert(damage).clone();
+        self.error(failure, &writer)
+    }
+
+    fn check_sound(&self, writer: &Writer) -> Result<(), StoreError> {
+        match writer.failed.clone() {
+            Some(failure) => Err(self.error(failure, writer)),
+            None => Ok(()),
         }
+    }
+
+    fn error(&self, failure: Failure, writer: &Writer) -> StoreError {
+        match failure {
+            Failure::Commit(fault) => StoreError::Fatal(fault),
+            Failure::Damage(what) => StoreError::Damaged {
+                path: self.path.clone(),
+                what,
+                next_generation: writer.position.meta.generation + 1,
+            },
+        }
+    }
+
+    /// Reads. A value that is being replaced or removed meanwhile may come in pieces that do not fit; what does not fit
+    /// while nobody writes is damage.
+    fn reading<T>(&self, read: impl Fn() -> Result<T, Fault>) -> Result<T, StoreError> {
+        if let Ok(read) = guard(&read) {
+            return Ok(read);
+        }
+        let again = {
+            let _nobody_writes = self.writer();
+            guard(&read)
+        };
+        again.map_err(|fault| self.damaged(&fault))
+    }
+
+    /// Entries of one kind by revision, from and to these.
+    fn entries(
+        &self,
+        kind: u8,
+        revisions: std::ops::RangeInclusive<u64>,
+        limit: usize,
+    ) -> Result<Vec<stored::LogRecord>, StoreError> {
+        if revisions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let end = key::at(kind, revisions.end().saturating_add(1));
+        let range = key::at(kind, *revisions.start())..end;
+        self.reading(|| {
+            let values = pieces::values(self.db.range(range.clone()));
+            let records = values.take(limit).map(|value| {
+                let (key, bytes) = value?;
+                record(&key, &bytes)
+            });
+            records.collect()
+        })
     }
 }
 
@@ -198,7 +301,15 @@ impl Store for SledStore {
             |key: &[u8]| String::from_utf8_lossy(key::name(key).unwrap_or(b"")).into_owned();
         Ok(Loaded {
             meta: self.writer().position.meta,
-            records: self.read(&[key::EVENT], record)?,
+            requests: self
+                .read_sealed(&[key::REQUEST])?
+                .into_iter()
+                .map(|(_, done)| done)
+                .collect(),
+            restored: self
+                .read_sealed(&[key::RESTORED])?
+                .pop()
+                .map(|(_, restored)| restored),
             sources: sources.into_iter().map(|(_, source)| source).collect(),
             pending: pending
                 .into_iter()
@@ -209,15 +320,15 @@ impl Store for SledStore {
 
     fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
         let mut writer = self.writer();
-        if let Some(fault) = &writer.failed {
-            return Err(StoreError::Fatal(fault.clone()));
-        }
+        self.check_sound(&writer)?;
         batch.check(writer.position.revision, &writer.position.meta)?;
         if batch.is_empty() {
             return Ok(());
         }
-        self.check_room()?;
-        self.write_batch(&mut writer, batch)
+        self.check_room(batch.urgency)?;
+        self.write_batch(&mut writer, batch)?;
+        self.room.restore_ballast();
+        Ok(())
     }
 
     fn records(
@@ -230,16 +341,12 @@ impl Store for SledStore {
         if after_revision >= last {
             return Ok(Vec::new());
         }
-        let range = key::event(after_revision + 1)..key::event(last + 1);
-        let read = guard(|| {
-            let values = pieces::values(self.db.range(range));
-            let records = values.take(limit).map(|value| {
-                let (key, bytes) = value?;
-                record(&key, &bytes)
-            });
-            records.collect::<Result<Vec<_>, Fault>>()
-        });
-        read.map_err(|fault| self.damaged(&fault))
+        let first = after_revision + 1;
+        let anchor = self.anchor.load(Ordering::Acquire);
+        let mut records = self.entries(key::BASE, first..=anchor, limit)?;
+        let left = limit - records.len();
+        records.extend(self.entries(key::EVENT, first.max(anchor + 1)..=last, left)?);
+        Ok(records)
     }
 
     fn slices(
@@ -260,22 +367,61 @@ impl Store for SledStore {
         self.read_numbered(key::LABELS, rollout, after, limit)
     }
 
+    fn checkpoints(&self, rollout: &str) -> Result<Vec<stored::Checkpoint>, StoreError> {
+        let all = self.read_numbered(key::CHECKPOINT, rollout, 0, usize::MAX)?;
+        Ok(all.into_iter().map(|(_, of)| of).collect())
+    }
+
     fn seen(&self, name: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         let key = key::named(key::SEEN, name);
-        let read = guard(|| {
+        self.reading(|| {
             let found = pieces::get(&self.db, &key)?;
             let block = |bytes: Vec<u8>| unseal(&key, &bytes).map(<[u8]>::to_vec);
             found.map(block).transpose().map_err(Fault::value(&key))
-        });
-        read.map_err(|fault| self.damaged(&fault))
+        })
     }
 
     fn oldest_revision(&self) -> Result<u64, StoreError> {
-        let oldest = self.events(0, 1)?;
-        Ok(oldest.first().map_or(0, |event| event.revision))
+        let anchor = self.anchor.load(Ordering::Acquire);
+        Ok(match self.last_revision() {
+            0 => 0,
+            _ => anchor + 1,
+        })
     }
 
     fn last_revision(&self) -> u64 {
         self.last_revision.load(Ordering::Acquire)
+    }
+
+    fn copy_to(&self, out: &mut dyn Write) -> Result<stored::CopyHeader, StoreError> {
+        self.copy(out)
+    }
+
+    fn last_commit(&self) -> u64 {
+        self.writer().position.commit
+    }
+
+    fn export(&self) -> Result<Exported, StoreError> {
+        self.write_export()
+    }
+
+    fn exports(&self) -> Result<Vec<Exported>, StoreError> {
+        self.known_exports()
+    }
+
+    fn prune(&self, prune: &Prune) -> Result<bool, StoreError> {
+        self.prune_step(prune)
+    }
+
+    fn soundness(&self) -> Result<(), StoreError> {
+        match self.writer.try_lock() {
+            Ok(writer) => self.check_sound(&writer),
+            // A commit is under way; the next question is soon.
+            Err(_) => Ok(()),
+        }
+    }
+
+    fn shortage(&self) -> Option<Shortage> {
+        self.room.shortage()
     }
 }

@@ -1,6 +1,12 @@
 //! Keys. One tree holds everything; the first byte tells the kind, text is preceded by its length and numbers are
 //! big-endian, so that no key is the beginning of another and ranges come in order.
 
+/// Where the log begins.
+pub(super) const ANCHOR: u8 = b'a';
+/// An entry from before the log's beginning that is still needed, by revision.
+pub(super) const BASE: u8 = b'b';
+/// A command whose entry is gone, by revision.
+pub(super) const REQUEST: u8 = b'q';
 /// An entry of the log, by revision.
 pub(super) const EVENT: u8 = b'e';
 /// A slice, by rollout and sequence number.
@@ -13,6 +19,10 @@ pub(super) const PENDING: u8 = b'p';
 pub(super) const SOURCE: u8 = b'o';
 /// A block of the bitmap of counted outcomes.
 pub(super) const SEEN: u8 = b'k';
+/// That the store came back from a copy.
+pub(super) const RESTORED: u8 = b'r';
+/// State of the evidence of a rollout after so many slices.
+pub(super) const CHECKPOINT: u8 = b't';
 /// The counters.
 pub(super) const META: u8 = b'm';
 /// Number of the last commit.
@@ -20,14 +30,12 @@ pub(super) const COMMIT: u8 = b'c';
 
 /// Key of an event.
 pub(super) fn event(revision: u64) -> Vec<u8> {
-    [&[EVENT][..], &revision.to_be_bytes()].concat()
+    at(EVENT, revision)
 }
 
-/// Revision in the key of an event.
-pub(super) fn event_revision(key: &[u8]) -> Option<u64> {
-    let (kind, number) = key.split_first()?;
-    let number = <[u8; 8]>::try_from(number).ok()?;
-    (*kind == EVENT).then(|| u64::from_be_bytes(number))
+/// Key of something that belongs to a revision.
+pub(super) fn at(kind: u8, revision: u64) -> Vec<u8> {
+    [&[kind][..], &revision.to_be_bytes()].concat()
 }
 
 /// Key of something that has a name; also the prefix of its numbered parts.
@@ -60,13 +68,18 @@ pub(super) fn number(key: &[u8]) -> Option<u64> {
 pub(super) fn describe(key: &[u8]) -> String {
     let text = || String::from_utf8_lossy(name(key).unwrap_or_default()).into_owned();
     match key.first() {
-        Some(&EVENT) => match event_revision(key) {
-            Some(revision) => format!("event {revision}"),
-            None => "an event without a revision".into(),
-        },
+        Some(&EVENT) => format!("event {}", number(key).unwrap_or(0)),
+        Some(&BASE) => format!("the kept event {}", number(key).unwrap_or(0)),
+        Some(&REQUEST) => format!("the command of event {}", number(key).unwrap_or(0)),
+        Some(&ANCHOR) => "the log's beginning".into(),
         Some(&SLICE) => format!("slice {} of rollout {}", number(key).unwrap_or(0), text()),
         Some(&LABELS) => format!(
             "label slice {} of rollout {}",
+            number(key).unwrap_or(0),
+            text()
+        ),
+        Some(&CHECKPOINT) => format!(
+            "checkpoint {} of rollout {}",
             number(key).unwrap_or(0),
             text()
         ),
@@ -77,6 +90,7 @@ pub(super) fn describe(key: &[u8]) -> String {
             number(key).unwrap_or(0)
         ),
         Some(&SEEN) => "a block of counted outcomes".into(),
+        Some(&RESTORED) => "the note that the store came back".into(),
         Some(&META) => "the counters".into(),
         Some(&COMMIT) => "the number of the last commit".into(),
         _ => format!("the unknown key {key:02x?}"),
@@ -89,8 +103,7 @@ mod tests {
 
     #[test]
     fn keys_are_read_back() {
-        assert_eq!(event_revision(&event(7)), Some(7));
-        assert_eq!(event_revision(&named(PENDING, b"abcdef")), None);
+        assert_eq!(number(&event(7)), Some(7));
         let key = numbered(SLICE, b"r1", 300);
         assert_eq!((name(&key), number(&key)), (Some(&b"r1"[..]), Some(300)));
         assert_eq!(describe(&key), "slice 300 of rollout r1");

@@ -4,6 +4,7 @@ use super::fault::{Fault, isolated};
 use super::head::{Head, HeadFile};
 use super::verify::Found;
 use super::{Position, SledStore, Writer};
+use crate::store::room::{Room, Shortage};
 use crate::store::{Batch, SCHEMA, StoreError};
 use serinus_proto::stored::v1 as stored;
 use std::fs::{self, File};
@@ -20,24 +21,30 @@ pub struct Options {
     pub directory: PathBuf,
     /// The generation is at least this; above the stored one it makes every sidecar accept this history as newer.
     pub generation: u64,
-    /// Commits are refused when the disk has fewer free bytes.
+    /// What can wait is refused when the disk has fewer free bytes. A quarter of them is the ballast.
     pub reserve_bytes: u64,
+    /// How long sled may take to open and everything to be read. Many gigabytes take minutes.
+    pub patience: Duration,
     /// How long to wait for the lock: a process that was just killed may hold it for some milliseconds.
     pub lock_wait: Duration,
 }
 
 impl Options {
-    /// Generation as stored, 16 MiB in reserve, 5 s for the lock.
+    /// Generation as stored, 64 MiB in reserve, 5 s for the lock.
     #[must_use]
     pub fn new(directory: impl Into<PathBuf>) -> Self {
         Self {
             directory: directory.into(),
             generation: 0,
-            reserve_bytes: 16 * 1024 * 1024,
+            reserve_bytes: RESERVE_BYTES,
+            patience: Duration::from_secs(900),
             lock_wait: Duration::from_secs(5),
         }
     }
 }
+
+/// Bytes that stay free, unless told otherwise.
+pub const RESERVE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// sled's page cache. The log of a control plane is far smaller; slices of long rollouts are not.
 const CACHE_BYTES: u64 = 64 * 1024 * 1024;
@@ -53,17 +60,17 @@ impl SledStore {
     pub fn open(options: &Options) -> Result<Self, StoreError> {
         let path = &options.directory;
         fs::create_dir_all(path).map_err(directory(path, "create the directory"))?;
-        let head = Head::read(path).map_err(|fault| damaged(path, 0, &fault))?;
-        let seen = head.map_or(0, |head| head.generation);
-        let opened = isolated(|| {
-            let db = lock(options)?;
-            let found = Found::read(&db, head.as_ref())?;
-            found.against(head.as_ref())?;
-            Ok((db, found))
-        });
-        let (db, found) = opened.map_err(|fault| refused(options, seen, &fault))?;
+        // sled writes while it opens; on a full disk it would fail and stay closed.
+        Room::new(path, options.reserve_bytes).make();
+        let (db, found) = verified(options)?;
+        let seen = Head::read(path).ok().flatten();
         let store = Self::assemble(options, db, &found)?;
-        store.begin_term(options.generation.max(seen))?;
+        store.begin_term(
+            options
+                .generation
+                .max(seen.map_or(0, |head| head.generation)),
+        )?;
+        store.room.restore_ballast();
         Ok(store)
     }
 
@@ -90,15 +97,20 @@ impl SledStore {
         };
         Ok(Self {
             path: path.clone(),
-            reserve_bytes: options.reserve_bytes,
+            room: Room::new(path, options.reserve_bytes),
             db,
             file,
             head,
             last_revision: AtomicU64::new(found.revision),
+            anchor: AtomicU64::new(found.anchor),
+            exports: Mutex::default(),
             writer: Mutex::new(Writer {
                 position,
+                copy: None,
                 failed: None,
             }),
+            copying: Mutex::new(()),
+            pruning: Mutex::new(()),
         })
     }
 
@@ -119,7 +131,22 @@ impl SledStore {
     }
 }
 
-fn lock(options: &Options) -> Result<sled::Db, Fault> {
+/// Opens what is there and reads all of it; nothing is written that says so.
+pub(super) fn verified(options: &Options) -> Result<(sled::Db, Found), StoreError> {
+    let path = &options.directory;
+    let head = Head::read(path).map_err(|fault| damaged(path, 0, &fault))?;
+    let asked = options.clone();
+    let opened = isolated(options.patience, move || {
+        let db = lock(&asked)?;
+        let found = Found::read(&db, head.as_ref())?;
+        found.against(head.as_ref())?;
+        Ok((db, found))
+    });
+    let seen = head.map_or(0, |head| head.generation);
+    opened.map_err(|fault| refused(options, seen, &fault))
+}
+
+pub(super) fn lock(options: &Options) -> Result<sled::Db, Fault> {
     let config = sled::Config::new()
         .path(&options.directory)
         .cache_capacity(CACHE_BYTES)
@@ -136,7 +163,7 @@ fn lock(options: &Options) -> Result<sled::Db, Fault> {
 }
 
 /// sled writes its `conf` and creates `db` without syncing either; neither does anything sync the directories.
-fn sync_everything(path: &Path) -> Result<(), StoreError> {
+pub(super) fn sync_everything(path: &Path) -> Result<(), StoreError> {
     let entries = fs::read_dir(path).map_err(directory(path, "list the directory"))?;
     for entry in entries {
         let entry = entry.map_err(directory(path, "list the directory"))?.path();
@@ -153,7 +180,7 @@ fn sync_everything(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn directory<'a>(
+pub(super) fn directory<'a>(
     path: &'a Path,
     action: &'static str,
 ) -> impl FnOnce(std::io::Error) -> StoreError + 'a {
@@ -165,17 +192,22 @@ fn directory<'a>(
 }
 
 /// A store that cannot be opened now is not one that is damaged.
-fn refused(options: &Options, generation: u64, fault: &Fault) -> StoreError {
+pub(super) fn refused(options: &Options, generation: u64, fault: &Fault) -> StoreError {
     let path = options.directory.clone();
     if fault.is_lock() {
         return StoreError::Locked { path };
     }
+    if let Fault::TooNew { .. } = fault {
+        let what = fault.to_string();
+        return StoreError::TooNewValue { path, what };
+    }
     match fault.kind() {
-        Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => StoreError::Full {
+        Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => StoreError::Full(Shortage {
             available: fs4::available_space(&path).unwrap_or(0),
             reserve: options.reserve_bytes,
+            severe: true,
             path,
-        },
+        }),
         Some(kind @ (ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)) => {
             StoreError::Directory {
                 path,
@@ -207,10 +239,7 @@ mod tests {
             let fault = Fault::Engine(sled::Error::Io(kind.into()));
             refused(&options, 1, &fault)
         };
-        assert!(matches!(
-            of(ErrorKind::StorageFull),
-            StoreError::Full { .. }
-        ));
+        assert!(matches!(of(ErrorKind::StorageFull), StoreError::Full(_)));
         assert!(matches!(
             of(ErrorKind::PermissionDenied),
             StoreError::Directory { .. }

@@ -90,6 +90,11 @@ fn next_value(pieces: &mut std::iter::Peekable<sled::Iter>) -> Result<Option<Val
     Ok(Some((key, value)))
 }
 
+/// The key that a piece belongs to.
+pub(super) fn key_of(stored: &[u8]) -> Result<&[u8], Fault> {
+    split(stored).map(|(key, _)| key)
+}
+
 fn split(stored: &[u8]) -> Result<(&[u8], u16), Fault> {
     let Some((key, index)) = stored.split_last_chunk::<2>() else {
         return Err(Fault::Log(format!("the key {stored:02x?} is too short")));

@@ -4,11 +4,13 @@ use super::fault::Fault;
 use super::head::Head;
 use super::key::{self, describe};
 use super::pieces;
+use crate::store::READER;
 use crate::store::frame::{self, Chain, GENESIS, decode, parse_entry, unseal};
 use serinus_proto::stored::v1 as stored;
+use std::collections::BTreeMap;
 
 /// What a whole store says.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Found {
     /// Absent in a store that was never finished.
     pub(super) meta: Option<stored::Meta>,
@@ -18,47 +20,59 @@ pub(super) struct Found {
     pub(super) revision: u64,
     /// Hash of the log up to it.
     pub(super) chain: Chain,
-    /// Hash of the log at the revision of HEAD, if it reaches that far.
-    at_head: Option<Chain>,
+    /// The log is whole after this revision; what is kept of before has no chain.
+    pub(super) anchor: u64,
+    /// Values of each kind, by the first byte of their keys.
+    pub(super) values: BTreeMap<u8, u64>,
+    /// The revision that has to be passed, and the hash of the log there, once it is.
+    mark: u64,
+    at_mark: Option<Chain>,
+    /// The numbered value before: kind and name, number.
+    numbered: Option<(Vec<u8>, u64)>,
 }
 
 impl Found {
+    /// Nothing read yet; the log has to reach `head`.
+    pub(super) fn new(head: Option<&Head>) -> Self {
+        let mark = head.map_or(0, |head| head.revision);
+        Self {
+            mark,
+            at_mark: (mark == 0).then_some(GENESIS),
+            ..Self::default()
+        }
+    }
+
     /// Reads every value: checksums, chain, holes.
     pub(super) fn read(db: &sled::Db, head: Option<&Head>) -> Result<Self, Fault> {
-        let mark = head.map_or(0, |head| head.revision);
-        let at_head = (mark == 0).then_some(GENESIS);
-        let mut found = Self {
-            at_head,
-            ..Self::default()
-        };
-        let mut first = true;
+        let mut found = Self::new(head);
         for value in pieces::values(db.iter()) {
             let (key, bytes) = value?;
-            match key.first() {
-                Some(&key::EVENT) => {
-                    found.entry(&key, &bytes, first)?;
-                    first = false;
-                    if found.revision == mark {
-                        found.at_head = Some(found.chain);
-                    }
-                }
-                _ => found.other(&key, &bytes)?,
-            }
+            found.take(&key, &bytes)?;
         }
         Ok(found)
     }
 
-    fn entry(&mut self, key: &[u8], bytes: &[u8], first: bool) -> Result<(), Fault> {
-        let entry = parse_entry(bytes).map_err(Fault::value(key))?;
-        let record: stored::LogRecord = decode(entry.payload).map_err(Fault::value(key))?;
-        let revision = record.event.map_or(0, |event| event.revision);
-        if key::event_revision(key) != Some(revision) {
-            return Err(Fault::Log(format!(
-                "{} holds revision {revision}",
-                describe(key)
-            )));
+    /// Takes the next value in the order of keys.
+    pub(super) fn take(&mut self, key: &[u8], bytes: &[u8]) -> Result<(), Fault> {
+        let kind = key.first().copied().unwrap_or(0);
+        *self.values.entry(kind).or_default() += 1;
+        match kind {
+            key::EVENT => self.entry(key, bytes),
+            key::BASE => based(key, bytes).map(drop),
+            _ => self.other(key, bytes),
         }
-        let expected = if first { 1 } else { self.revision + 1 };
+    }
+
+    fn pass(&mut self, revision: u64, chain: Chain) {
+        (self.revision, self.chain) = (revision, chain);
+        if revision == self.mark {
+            self.at_mark = Some(chain);
+        }
+    }
+
+    fn entry(&mut self, key: &[u8], bytes: &[u8]) -> Result<(), Fault> {
+        let (revision, entry) = logged(key, bytes)?;
+        let expected = self.revision + 1;
         if revision != expected {
             return Err(Fault::Log(format!(
                 "the log lacks event {expected}, {revision} comes next"
@@ -67,14 +81,22 @@ impl Found {
         if entry.previous != self.chain {
             return Err(Fault::value(key)(frame::FrameError::Chain));
         }
-        self.chain = entry.chain();
-        self.revision = revision;
+        self.pass(revision, entry.chain());
         Ok(())
     }
 
     fn other(&mut self, key: &[u8], bytes: &[u8]) -> Result<(), Fault> {
         let payload = unseal(key, bytes).map_err(Fault::value(key))?;
         let checked = match key.first() {
+            Some(&key::ANCHOR) => {
+                let anchor: stored::Anchor = decode(payload).map_err(Fault::value(key))?;
+                let chain = Chain::try_from(anchor.chain.as_slice());
+                let chain =
+                    chain.map_err(|_| Fault::Log("the log's beginning is cut off".into()))?;
+                self.anchor = anchor.revision;
+                self.pass(anchor.revision, chain);
+                Ok(())
+            }
             Some(&key::META) => decode(payload).map(|meta| self.meta = Some(meta)),
             Some(&key::COMMIT) => {
                 let number = payload.try_into().map(u64::from_be_bytes);
@@ -82,14 +104,40 @@ impl Found {
                     .map(|number| self.commit = number)
                     .map_err(|_| frame::FrameError::Short(payload.len()))
             }
-            Some(&key::SLICE) => decode::<stored::Slice>(payload).map(drop),
-            Some(&key::LABELS) => decode::<stored::LabelSlice>(payload).map(drop),
+            Some(&key::SLICE) => {
+                self.follows(key)?;
+                decode::<stored::Slice>(payload).map(drop)
+            }
+            Some(&key::LABELS) => {
+                self.follows(key)?;
+                decode::<stored::LabelSlice>(payload).map(drop)
+            }
+            Some(&key::CHECKPOINT) => decode::<stored::Checkpoint>(payload).map(drop),
             Some(&key::PENDING) => decode::<stored::Pending>(payload).map(drop),
             Some(&key::SOURCE) => decode::<stored::Source>(payload).map(drop),
+            Some(&key::REQUEST) => decode::<stored::RequestDone>(payload).map(drop),
+            Some(&key::RESTORED) => decode::<stored::Restored>(payload).map(drop),
             Some(&key::SEEN) => Ok(()),
             _ => return Err(Fault::Log(format!("{} is not one of ours", describe(key)))),
         };
         checked.map_err(Fault::value(key))
+    }
+
+    /// Evidence has no holes: it could not be folded again.
+    fn follows(&mut self, key: &[u8]) -> Result<(), Fault> {
+        let number = key::number(key).unwrap_or_default();
+        let series = key[..key.len().saturating_sub(8)].to_vec();
+        if let Some((before, last)) = &self.numbered
+            && *before == series
+            && last + 1 != number
+        {
+            return Err(Fault::Log(format!(
+                "what comes before {} is missing",
+                describe(key)
+            )));
+        }
+        self.numbered = Some((series, number));
+        Ok(())
     }
 
     /// Whether everything that HEAD says was acknowledged is here. What lies beyond it was written and perhaps never
@@ -112,7 +160,7 @@ impl Found {
                 head.commit, head.revision, self.commit, self.revision
             )));
         }
-        if self.at_head != Some(head.chain) {
+        if self.at_mark != Some(head.chain) {
             let revision = head.revision;
             return Err(Fault::Log(format!(
                 "event {revision} is not the one that was acknowledged"
@@ -120,4 +168,30 @@ impl Found {
         }
         Ok(())
     }
+}
+
+/// An entry of the log and its revision, which is that of its key.
+pub(super) fn logged<'a>(key: &[u8], bytes: &'a [u8]) -> Result<(u64, frame::Entry<'a>), Fault> {
+    let entry = parse_entry(bytes).map_err(Fault::value(key))?;
+    let record: stored::LogRecord = decode(entry.payload).map_err(Fault::value(key))?;
+    if record.min_reader > READER {
+        return Err(Fault::TooNew {
+            value: describe(key),
+            writer: entry.writer,
+            needed: record.min_reader,
+        });
+    }
+    let revision = record.event.map_or(0, |event| event.revision);
+    if key::number(key) != Some(revision) {
+        return Err(Fault::Log(format!(
+            "{} holds revision {revision}",
+            describe(key)
+        )));
+    }
+    Ok((revision, entry))
+}
+
+/// What is kept of before the log's beginning is single entries.
+pub(super) fn based(key: &[u8], bytes: &[u8]) -> Result<u64, Fault> {
+    logged(key, bytes).map(|(revision, _)| revision)
 }
