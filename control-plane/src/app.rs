@@ -4,8 +4,9 @@ use crate::config::{self, Args, Command, ControlPlane};
 use crate::engine::{Engine, EngineError};
 use crate::grpc::token::{self, Tokens};
 use crate::store::Store;
+use crate::store::sled::restore::RestoreError;
 use crate::store::sled::{Options, SledStore};
-use crate::{grpc, http, metrics};
+use crate::{grpc, http, keeper, maintenance, metrics};
 use anyhow::{Context as _, anyhow};
 use serinus_runtime::shutdown::{self, Drain, Trigger};
 use serinus_runtime::telemetry;
@@ -23,9 +24,14 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// # Errors
 /// If the configuration is wrong, the store cannot be opened, an address cannot be bound, or the engine fails.
 pub fn run(args: Args) -> anyhow::Result<()> {
-    if let Some(Command::Token { name, role }) = &args.command {
-        let (secret, line) = token::make(name, *role)?;
-        return print(&format!("secret:  {secret}\nline:    {line}\n"));
+    match &args.command {
+        Some(Command::Token { name, role }) => {
+            let (secret, line) = token::make(name, *role)?;
+            return print(&format!("secret:  {secret}\nline:    {line}\n"));
+        }
+        Some(Command::Restore(restore)) => return print(&restore.run()?.text),
+        Some(Command::Store(store)) => return print(&store.run()?.text),
+        None => {}
     }
     let config = config::load(&args, std::env::vars())?;
     if args.print_config {
@@ -59,6 +65,13 @@ pub fn describe(error: &anyhow::Error) -> String {
         })
 }
 
+/// The exit code that an error stands for: 1, or what the command says.
+#[must_use]
+pub fn exit_code(error: &anyhow::Error) -> u8 {
+    let restore = error.downcast_ref::<RestoreError>();
+    restore.map_or(1, maintenance::exit_code)
+}
+
 fn print(text: &str) -> anyhow::Result<()> {
     std::io::stdout()
         .write_all(text.as_bytes())
@@ -72,10 +85,11 @@ fn tokens(config: &ControlPlane) -> anyhow::Result<Option<Tokens>> {
 async fn serve(config: ControlPlane, tokens: Option<Tokens>) -> anyhow::Result<()> {
     let server = Server::start(&config, tokens).await?;
     let (grpc, http) = (server.grpc, server.http);
+    let signal = shutdown::signal();
     print(&format!(
         "serinus-control-plane ready grpc={grpc} http={http}\n"
     ))?;
-    server.until(shutdown::signal()).await
+    server.until(signal).await
 }
 
 /// A running control plane.
@@ -101,10 +115,11 @@ impl Server {
         metrics::install();
         let options = Options {
             generation: config.generation,
+            reserve_bytes: config.disk_reserve_bytes,
             ..Options::new(&config.data_dir)
         };
         let opened = tokio::task::spawn_blocking(move || open(&options)).await;
-        let (engine, handle) = opened.context("open the store")??;
+        let (store, engine, handle) = opened.context("open the store")??;
         let grpc_listener = bind("listen", config.listen).await?;
         let http_listener = bind("http", config.http).await?;
         let grpc = grpc_listener
@@ -116,6 +131,12 @@ impl Server {
         let (stop_surfaces, drain) = shutdown::channel();
         let (stop_engine, engine_drain) = shutdown::channel();
         let engine = tokio::spawn(engine.run(engine_drain));
+        tokio::spawn(keeper::run(
+            store,
+            handle.clone(),
+            config.retention,
+            drain.clone(),
+        ));
         let options = grpc::Options {
             tokens,
             reflection: grpc.ip().is_loopback(),
@@ -167,10 +188,11 @@ impl Server {
     }
 }
 
-fn open(options: &Options) -> anyhow::Result<(Engine, crate::engine::Handle)> {
-    let store = SledStore::open(options)?;
+fn open(options: &Options) -> anyhow::Result<(Arc<dyn Store>, Engine, crate::engine::Handle)> {
+    let store: Arc<dyn Store> = Arc::new(SledStore::open(options)?);
     tracing::info!(revision = store.last_revision(), "store opened");
-    Ok(Engine::start(Arc::new(store), VERSION)?)
+    let (engine, handle) = Engine::start(store.clone(), VERSION)?;
+    Ok((store, engine, handle))
 }
 
 async fn bind(key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {

@@ -9,6 +9,7 @@ mod durations;
 pub use args::{Args, Command};
 
 use crate::grpc::token::Role;
+use crate::store::sled::RESERVE_BYTES;
 use serde::{Deserialize, Serialize, Serializer};
 use serinus_runtime::config::{self, ConfigError};
 use serinus_runtime::telemetry::Format;
@@ -35,6 +36,12 @@ pub struct ControlPlane {
     /// The generation is at least this. Raised by one after the loss of a store, so that sidecars accept the new
     /// history as newer than the lost one.
     pub generation: u64,
+    /// Bytes that stay free on the disk of `data_dir`: with fewer, nothing is done but taking canaries back. A quarter of
+    /// them is a file that is given up for that. Default 64 MiB.
+    pub disk_reserve_bytes: u64,
+    /// How long finished rollouts are kept. Default `30d`.
+    #[serde(with = "durations")]
+    pub retention: Duration,
     /// How long a stop waits for open calls. Default `10s`.
     #[serde(with = "durations")]
     pub drain: Duration,
@@ -54,6 +61,8 @@ impl Default for ControlPlane {
             data_dir: PathBuf::new(),
             token_file: None,
             generation: 0,
+            disk_reserve_bytes: RESERVE_BYTES,
+            retention: Duration::from_secs(30 * 24 * 3600),
             drain: Duration::from_secs(10),
             log: Format::Auto,
             log_filter: "info".into(),

@@ -1,6 +1,7 @@
 //! The single writer: one task owns every model, rollout and sidecar. It takes messages, decides, commits, and only
 //! then lets anybody see what it decided.
 
+mod answers;
 mod assign;
 mod book;
 mod commands;
@@ -10,26 +11,33 @@ mod histories;
 mod look;
 mod message;
 mod outcomes;
+mod proven;
 mod publish;
+mod quarantine;
 mod recover;
+mod reports;
 mod requests;
+mod restored;
 mod run;
 mod seen;
+mod shortage;
 mod stage;
 mod take;
 mod time;
 
-pub use handle::{Assignments, Command, CommandError, Handle, Verb, Views};
+pub use handle::{Assignments, Command, CommandError, Handle, Narrowed, Verb, Views};
 pub use message::Session;
 pub use recover::StartError;
 
-use crate::store::{Batch, Store, StoreError};
+use crate::failpoint::reach;
+use crate::store::{Batch, Shortage, Store, StoreError, Urgency};
 use book::{Book, BookError};
 use fleet::Fleet;
 use message::Message;
 use publish::{Published, Stale};
 use requests::Requests;
 use seen::Seen;
+use serinus_proto::stored::v1 as stored;
 use serinus_runtime::shutdown::Drain;
 use stage::Stage;
 use std::sync::Arc;
@@ -80,8 +88,12 @@ pub struct Engine {
     published: Published,
     /// What has changed since it was published last.
     stale: Stale,
+    /// Too little room on the disk: only what takes a canary back is done.
+    shortage: Option<Shortage>,
     /// Has looked at what came from disk.
     begun: bool,
+    /// The store came back from a copy, and the rollouts that were active are not held yet.
+    restored: Option<stored::Restored>,
 }
 
 impl Engine {
@@ -135,11 +147,37 @@ impl Engine {
         now_ms: u64,
         thorough: bool,
     ) -> Result<(), EngineError> {
+        let turned = self.take_turn(messages, now_ms, thorough).await;
+        if turned.is_err() {
+            // What was decided and cannot be written any more takes the canary from users all the same.
+            self.published.latch(&self.stage.rolled_back);
+        }
+        turned
+    }
+
+    async fn take_turn(
+        &mut self,
+        messages: &mut Vec<Message>,
+        now_ms: u64,
+        thorough: bool,
+    ) -> Result<(), EngineError> {
+        if thorough {
+            self.store.soundness()?;
+        }
+        self.heed_room();
+        self.hold_restored(now_ms)?;
         if !std::mem::replace(&mut self.begun, true) {
             self.begin(now_ms)?;
         }
+        let mut broken = None;
         for message in messages.drain(..) {
-            self.take(message, now_ms)?;
+            // A rollback may stand behind what fails: it is taken, and latched.
+            if let Err(error) = self.take(message, now_ms) {
+                broken.get_or_insert(error);
+            }
+        }
+        if let Some(error) = broken {
+            return Err(error);
         }
         self.look(now_ms, thorough)?;
         self.commit(now_ms, thorough).await
@@ -156,27 +194,40 @@ impl Engine {
     /// Writes what is staged, then lets it be seen.
     async fn commit(&mut self, now_ms: u64, thorough: bool) -> Result<(), EngineError> {
         self.fill_batch();
-        let stage = self.stage.take();
+        let mut stage = self.stage.take();
         let decided = self.stale.follow(&stage.batch.records);
         if !stage.batch.is_empty() {
-            write(
-                self.store.clone(),
-                &self.published,
-                stage.batch,
-                &stage.rolled_back,
-            )
-            .await?;
+            if !stage.rolled_back.is_empty() {
+                stage.batch.urgency = Urgency::Lowers;
+            }
+            let batch = Arc::new(std::mem::take(&mut stage.batch));
+            let store = self.store.clone();
+            reach("decided");
+            let written = write(store, &self.published, batch.clone(), &stage.rolled_back).await;
+            if let Err(EngineError::Store(StoreError::Full(_))) = written {
+                // Nothing was tried and nobody has seen it: it waits for room, and what is decided next comes after it.
+                stage.batch = Arc::unwrap_or_clone(batch);
+                self.stage = stage;
+                return Ok(());
+            }
+            written?;
         }
         if thorough || decided {
             self.publish(now_ms, thorough);
         }
-        stage.after.into_iter().for_each(|after| after());
+        reach("published");
+        for after in stage.after {
+            after();
+            reach("answered");
+        }
         Ok(())
     }
 
     /// Adds what follows from the messages taken: pending cells, sources, bits.
     fn fill_batch(&mut self) {
-        for (id, run) in &mut self.book.runs {
+        // Without room nothing is counted, so that there is nothing to acknowledge.
+        let wait = self.shortage.is_some();
+        for (id, run) in self.book.runs.iter_mut().filter(|_| !wait) {
             if std::mem::take(&mut run.dirty) {
                 self.stage.batch.pending.push((id.clone(), run.pending()));
             }
@@ -184,6 +235,10 @@ impl Engine {
         }
         for (id, finished) in &mut self.book.finished {
             let ended = std::mem::take(&mut finished.ended_records);
+            if !ended.is_empty() {
+                let kept = |(name, _): &(String, _)| !ended.contains(name);
+                self.stage.batch.pending.retain(kept);
+            }
             self.stage.batch.drop_pending.extend(ended);
             self.stage
                 .batch
@@ -193,7 +248,7 @@ impl Engine {
         for issuer in std::mem::take(&mut self.stage.sources) {
             self.stage.batch.sources.extend(self.fleet.stored(issuer));
         }
-        self.stage.batch.seen = self.seen.take_changed();
+        self.stage.batch.seen.extend(self.seen.take_changed());
     }
 }
 
@@ -201,7 +256,7 @@ impl Engine {
 async fn write(
     store: Arc<dyn Store>,
     published: &Published,
-    batch: Batch,
+    batch: Arc<Batch>,
     rolled_back: &[String],
 ) -> Result<(), EngineError> {
     let started = Instant::now();

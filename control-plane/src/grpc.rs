@@ -96,11 +96,11 @@ pub async fn serve(
     let rollouts = RolloutsServer::new(rollouts).max_decoding_message_size(COMMAND_BYTES);
     let models = models::Service::new(handle.clone());
     let models = ModelsServer::new(models).max_decoding_message_size(COMMAND_BYTES);
-    let events = events::Service::new(handle.clone(), watches);
+    let events = events::Service::new(handle.clone(), watches.clone());
     let events = EventsServer::new(events).max_decoding_message_size(COMMAND_BYTES);
     let outcomes = outcomes::Service::new(handle.clone());
     let outcomes = OutcomesServer::new(outcomes).max_decoding_message_size(REPORT_BYTES);
-    let admin = admin::Service::new(handle.clone());
+    let admin = admin::Service::new(handle.clone(), watches);
     let admin = AdminServer::new(admin).max_decoding_message_size(COMMAND_BYTES);
     let sidecars = sidecars::Service::new(handle, drain.clone());
     let sidecars = SidecarsServer::new(sidecars).max_decoding_message_size(REPORT_BYTES);

@@ -74,21 +74,31 @@ fn is_alive(site: &Site) -> bool {
 
 async fn healthy(State(site): State<Site>) -> impl IntoResponse {
     match is_alive(&site) {
+        // A restart would not help, so that this is no failure of the probe.
+        true if site.handle.views().fence_regressed.is_some() => (
+            StatusCode::OK,
+            "ok, but FENCE_REGRESSION: a sidecar holds a later instruction than any of this control plane; nothing is \
+             raised until it has a new generation\n",
+        ),
         true => (StatusCode::OK, "ok\n"),
         false => (StatusCode::SERVICE_UNAVAILABLE, "the engine has ended\n"),
     }
 }
 
 async fn ready(State(site): State<Site>) -> impl IntoResponse {
-    match is_alive(&site) && !site.drain.is_draining() {
-        true => (StatusCode::OK, "ready\n"),
-        false => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
+    if !is_alive(&site) || site.drain.is_draining() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n".to_owned());
     }
+    // It still serves, and rolls back.
+    let note = site.handle.shortage();
+    let note = note.map_or_else(String::new, |shortage| format!("{shortage}\n"));
+    (StatusCode::OK, format!("ready\n{note}"))
 }
 
 async fn scrape(State(site): State<Site>) -> impl IntoResponse {
     let revision = *site.handle.watch_revision().borrow();
-    metrics::observe(&site.handle.views(), revision);
+    let short = site.handle.shortage().is_some();
+    metrics::observe(&site.handle.views(), revision, short);
     ([(header::CONTENT_TYPE, METRICS)], site.metrics.render())
 }
 

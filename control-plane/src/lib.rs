@@ -3,7 +3,10 @@
 pub mod app;
 pub mod config;
 pub mod engine;
+pub mod failpoint;
 pub mod grpc;
 pub mod http;
+mod keeper;
+pub mod maintenance;
 pub mod metrics;
 pub mod store;

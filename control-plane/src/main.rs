@@ -17,7 +17,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("serinus-control-plane: {}", app::describe(&error));
-            ExitCode::FAILURE
+            ExitCode::from(app::exit_code(&error))
         }
     }
 }

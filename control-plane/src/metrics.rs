@@ -20,16 +20,38 @@ pub const COMMANDS: &str = "serinus_commands_total";
 pub const PUSHES: &str = "serinus_pushes_total";
 /// Ended sidecar streams by reason.
 pub const STREAMS_ENDED: &str = "serinus_sync_streams_ended_total";
+/// Streams that were not let in.
+pub const STREAMS_REFUSED: &str = "serinus_sync_streams_refused_total";
+/// Sidecars that held something else than was thought, and were sent everything again.
+pub const RESYNCS: &str = "serinus_resyncs_total";
 /// Reports by result.
 pub const REPORTS: &str = "serinus_reports_total";
+/// Reports that were refused, by why.
+pub const REPORTS_REFUSED: &str = "serinus_reports_refused_total";
+/// Assignments that a sidecar holds with another content under the same fence.
+pub const DIVERGED: &str = "serinus_diverged_total";
+/// Whether a sidecar holds a later instruction than any of ours.
+pub const FENCE_REGRESSED: &str = "serinus_fence_regressed";
+/// Connected sidecars whose reports are refused.
+pub const QUARANTINED: &str = "serinus_sidecars_quarantined";
 /// Outcomes by status.
 pub const OUTCOMES: &str = "serinus_outcomes_total";
 /// Open event and rollout watches.
 pub const WATCHES: &str = "serinus_watches";
 /// Refused credentials.
 pub const DENIED: &str = "serinus_calls_denied_total";
+/// Guardrails that were found broken and do not roll back, by model, guardrail and action.
+pub const BROKEN: &str = "serinus_guardrails_broken_total";
 /// How long a commit took until it was on disk.
 pub const COMMIT_SECONDS: &str = "serinus_commit_seconds";
+
+/// 1 while there is too little room on the disk for what can wait.
+pub const SHORT_OF_ROOM: &str = "serinus_store_short_of_room";
+
+/// Seconds since the last export of the store.
+pub const EXPORT_AGE: &str = "serinus_store_export_age_seconds";
+/// Exports that could not be written.
+pub const EXPORT_FAILURES: &str = "serinus_store_export_failures_total";
 
 /// Upper edges of histogram buckets, seconds.
 const BUCKETS: [f64; 14] = [
@@ -66,18 +88,52 @@ fn describe() {
     describe_counter!(COMMANDS, "Commands by verb and gRPC code");
     describe_counter!(
         PUSHES,
-        "Pushes to sidecars by outcome: applied, rejected, timeout"
+        "Pushes to sidecars by outcome: applied, rejected, stale, timeout"
     );
     describe_counter!(STREAMS_ENDED, "Sidecar streams that ended, by reason");
+    describe_counter!(
+        STREAMS_REFUSED,
+        "Sidecar streams that were refused because too many came at once"
+    );
+    describe_counter!(
+        RESYNCS,
+        "Sidecars that held something else than was thought and were sent everything again"
+    );
     describe_counter!(
         REPORTS,
         "Reports from sidecars by result: stored, resend, refused"
     );
+    describe_counter!(
+        REPORTS_REFUSED,
+        "Reports that could not be true, by why, and those of sidecars in quarantine"
+    );
+    describe_counter!(
+        DIVERGED,
+        "Assignments of which a sidecar holds another content under the same fence"
+    );
+    describe_gauge!(
+        FENCE_REGRESSED,
+        "1 while a sidecar holds a later instruction than any of this control plane"
+    );
+    describe_gauge!(QUARANTINED, "Connected sidecars whose reports are refused");
     describe_counter!(OUTCOMES, "Outcomes by status");
+    describe_gauge!(
+        EXPORT_AGE,
+        "Seconds since the store was exported, or found exported already"
+    );
+    describe_counter!(EXPORT_FAILURES, "Exports of the store that failed");
+    describe_gauge!(
+        SHORT_OF_ROOM,
+        "1 while there is too little room on the disk for anything but taking canaries back"
+    );
     describe_gauge!(WATCHES, "Open watches of rollouts and events");
     describe_counter!(
         DENIED,
         "Calls with a missing, unknown or insufficient token"
+    );
+    describe_counter!(
+        BROKEN,
+        "Guardrails found broken that hold or notify, by model, guardrail and action"
     );
     describe_histogram!(
         COMMIT_SECONDS,
@@ -86,7 +142,7 @@ fn describe() {
 }
 
 /// Sets the gauges that follow from what is served; called before each scrape.
-pub fn observe(views: &Views, revision: u64) {
+pub fn observe(views: &Views, revision: u64, short_of_room: bool) {
     let mut states: BTreeMap<&'static str, u32> = BTreeMap::new();
     for state in STATES {
         states.insert(name(state), 0);
@@ -103,10 +159,17 @@ pub fn observe(views: &Views, revision: u64) {
         .filter(|sidecar| sidecar.connected)
         .count();
     gauge!(SIDECARS).set(connected as f64);
+    let quarantined = views
+        .sidecars
+        .values()
+        .filter(|sidecar| sidecar.connected && !sidecar.quarantined.is_empty());
+    gauge!(QUARANTINED).set(quarantined.count() as f64);
+    gauge!(FENCE_REGRESSED).set(f64::from(views.fence_regressed.is_some()));
     gauge!(REVISION).set(revision as f64);
+    gauge!(SHORT_OF_ROOM).set(f64::from(u8::from(short_of_room)));
 }
 
-const STATES: [v1::State; 7] = [
+const STATES: [v1::State; 9] = [
     v1::State::WarmingUp,
     v1::State::Running,
     v1::State::Paused,
@@ -114,6 +177,8 @@ const STATES: [v1::State; 7] = [
     v1::State::Baking,
     v1::State::Promoted,
     v1::State::RolledBack,
+    v1::State::Queued,
+    v1::State::Cancelled,
 ];
 
 fn name(state: v1::State) -> &'static str {
@@ -126,6 +191,8 @@ fn name(state: v1::State) -> &'static str {
         v1::State::Baking => "baking",
         v1::State::Promoted => "promoted",
         v1::State::RolledBack => "rolled_back",
+        v1::State::Queued => "queued",
+        v1::State::Cancelled => "cancelled",
     }
 }
 
@@ -141,7 +208,7 @@ mod tests {
         let mut rollout = v1::Rollout::default();
         rollout.set_state(v1::State::Held);
         views.rollouts.insert("r".into(), Arc::new(rollout));
-        observe(&views, 7);
+        observe(&views, 7, false);
         metrics::histogram!("serinus_test_seconds").record(0.003);
         for handle in [first, second] {
             handle.run_upkeep();

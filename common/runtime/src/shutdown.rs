@@ -38,19 +38,26 @@ impl Drain {
     }
 }
 
-/// Ends at SIGTERM or SIGINT.
+/// Ends at SIGTERM or SIGINT. From the call on, before the first poll, neither kills the process: call it before anybody is
+/// told that the process is ready.
 ///
 /// # Errors
 /// If the handlers cannot be installed.
-pub async fn signal() -> std::io::Result<()> {
+///
+/// # Panics
+/// Outside of a runtime.
+pub fn signal() -> impl Future<Output = std::io::Result<()>> {
     use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    let terminate = signal(SignalKind::terminate());
+    let interrupt = signal(SignalKind::interrupt());
+    async move {
+        let (mut terminate, mut interrupt) = (terminate?, interrupt?);
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -2,7 +2,13 @@
 
 use serde::Deserialize;
 use std::io::IsTerminal as _;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{ParseError, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{Layer as _, fmt};
+
+/// What is logged where nothing sound is asked for.
+const DEFAULT: &str = "info";
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -21,19 +27,53 @@ pub enum Format {
 /// `SERINUS_LOG` wins over it. A second call changes nothing.
 pub fn init(format: Format, filter: &str) {
     let filter = std::env::var("SERINUS_LOG").unwrap_or_else(|_| filter.to_owned());
-    let filter = EnvFilter::try_new(&filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let targets = targets(&filter).or_else(|_| targets(DEFAULT));
     let json = match format {
         Format::Json => true,
         Format::Pretty => false,
         Format::Auto => !std::io::stderr().is_terminal(),
     };
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    // An error means that a logger is installed already: the first one stays.
-    let _ = if json {
-        builder.json().try_init()
-    } else {
-        builder.try_init()
+    let lines = fmt::layer().with_writer(std::io::stderr);
+    let lines = match json {
+        true => lines.json().boxed(),
+        false => lines.boxed(),
     };
+    // An error means that a logger is installed already: the first one stays.
+    let _ = tracing_subscriber::registry()
+        .with(lines)
+        .with(targets.unwrap_or_default())
+        .try_init();
+}
+
+/// Levels by target, the longest target first. It knows nothing of spans and fields, of which there are none here, and
+/// so needs no regular expressions.
+fn targets(filter: &str) -> Result<Targets, ParseError> {
+    let parts = filter.split(',').map(str::trim);
+    let parts: Vec<&str> = parts.filter(|part| !part.is_empty()).collect();
+    match parts[..] {
+        [] => DEFAULT.parse(),
+        _ => parts.join(",").parse(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tracing::Level;
+
+    #[test]
+    fn filters_are_levels_by_target() {
+        let sound = targets(" serinus_sidecar::sync=trace, serinus_sidecar=debug,,warn").unwrap();
+        for (target, level, enabled) in [
+            ("serinus_sidecar::sync::link", Level::TRACE, true),
+            ("serinus_sidecar::app", Level::DEBUG, true),
+            ("serinus_sidecar::app", Level::TRACE, false),
+            ("hyper", Level::WARN, true),
+            ("hyper", Level::INFO, false),
+        ] {
+            assert_eq!(sound.would_enable(target, &level), enabled, "{target}");
+        }
+        assert!(targets("").unwrap().would_enable("a", &Level::INFO));
+        assert!(targets("hyper=loud").is_err());
+    }
 }

@@ -67,6 +67,68 @@ async fn a_rollout_outlives_a_restart_and_the_fence_moves_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_backup_that_is_put_back_is_another_generation_and_holds_what_was_active() {
+    let home = tempfile::tempdir().unwrap();
+    let server = Server::start(&config(&home.path().join("a")), None)
+        .await
+        .unwrap();
+    let mut client = client(&server).await;
+    let applied = client.apply(apply()).await.unwrap().into_inner();
+    let address = format!("http://{}", server.grpc);
+    let channel = Channel::from_shared(address).unwrap();
+    let channel = channel.connect().await.unwrap();
+    let mut admin = v1::admin_client::AdminClient::new(channel);
+    let backup = admin.backup(v1::BackupRequest {}).await;
+    let mut backup = backup.unwrap().into_inner();
+    let mut bytes = Vec::new();
+    while let Some(chunk) = backup.message().await.unwrap() {
+        bytes.extend(chunk.data);
+    }
+    let file = home.path().join("backup");
+    std::fs::write(&file, bytes).unwrap();
+    server.until(std::future::ready(Ok(()))).await.unwrap();
+
+    let into = home.path().join("b");
+    crate::store::sled::restore::restore(&file, &into, 0).unwrap();
+    let server = Server::start(&config(&into), None).await.unwrap();
+    let address = format!("http://{}", server.grpc);
+    let channel = Channel::from_shared(address).unwrap();
+    let channel = channel.connect().await.unwrap();
+    let events = v1::events_client::EventsClient::new(channel.clone());
+    let watch = |generation, after_revision| {
+        let request = v1::WatchEventsRequest {
+            generation,
+            after_revision,
+            follow: true,
+            ..v1::WatchEventsRequest::default()
+        };
+        let mut events = events.clone();
+        async move { events.watch(request).await }
+    };
+    for (generation, after) in [(1, applied.revision), (0, applied.revision + 1000)] {
+        let refused = watch(generation, after).await.unwrap_err();
+        assert_eq!(refused.code(), tonic::Code::OutOfRange, "{refused}");
+    }
+    let mut stream = watch(2, 0).await.unwrap().into_inner();
+    let held = loop {
+        let response = stream.message().await.unwrap().unwrap();
+        if let Some(v1::watch_events_response::Message::Event(event)) = response.message
+            && let Some(v1::event::Kind::Held(held)) = event.kind
+        {
+            break held;
+        }
+    };
+    assert_eq!(held.cause(), v1::Cause::Restored);
+    let mut client = RolloutsClient::new(channel);
+    let request = v1::GetRolloutRequest {
+        rollout: applied.id,
+    };
+    let rollout = client.get(request).await.unwrap().into_inner();
+    assert_eq!(rollout.fence.unwrap().generation, 2);
+    server.until(std::future::ready(Ok(()))).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_open_watch_does_not_hold_the_stop_up() {
     let home = tempfile::tempdir().unwrap();
     // Far longer than any test may take: only a stream that ends by itself lets this one pass.

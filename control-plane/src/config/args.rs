@@ -1,6 +1,7 @@
 //! The flags of the control plane.
 
 use crate::grpc::token::Role;
+use crate::maintenance::{Restore, Store};
 use clap::{Args as ClapArgs, Subcommand};
 use serinus_core::plan::parse_duration;
 use std::net::SocketAddr;
@@ -51,6 +52,11 @@ pub struct Args {
 /// What the program does besides serving.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
+    /// Make a store from a backup, in an empty directory
+    Restore(Restore),
+    /// Check or repair a store while no control plane runs on it
+    #[command(subcommand)]
+    Store(Store),
     /// Make a token: prints the secret for its bearer and the line for the token file, which has only a hash of it
     Token {
         /// Who will use it; the name is kept in every event that it causes

@@ -2,6 +2,7 @@
 
 use super::book::{Book, Model};
 use super::fleet::fence_to_wire;
+use super::handle::Narrowed;
 use prost::Message as _;
 use serinus_common::digest::digest;
 use serinus_common::fence::Fence;
@@ -9,6 +10,7 @@ use serinus_core::evidence::outcome_name;
 use serinus_core::plan::view;
 use serinus_core::rollout::Rollout;
 use serinus_proto::v1;
+use std::sync::Arc;
 use std::time::Duration;
 use v1::assignment::OnExpiry;
 
@@ -30,11 +32,34 @@ pub(super) fn of(book: &Book, name: &str, generation: u64, term: u64) -> Option<
     Some(one(book, name, model, fence))
 }
 
+/// Where the active rollout of a model selects sidecars, and what the others get: stable, as if there were none.
+pub(super) fn narrowed(book: &Book, name: &str, generation: u64, term: u64) -> Option<Narrowed> {
+    let model = book.models.get(name)?;
+    let rollout = &book.active(name)?.rollout;
+    let fence = Fence {
+        generation,
+        term,
+        revision: model.assigned_at,
+    };
+    let stable = v1::Assignment {
+        variants: rollout.plan.stable.iter().cloned().collect(),
+        ..v1::Assignment::default()
+    };
+    Some(Narrowed {
+        selector: rollout.selector.clone()?,
+        others: Arc::new(signed(stable, name, fence)),
+    })
+}
+
 fn one(book: &Book, name: &str, model: &Model, fence: Fence) -> v1::Assignment {
-    let mut assignment = match book.active(name) {
+    let assignment = match book.active(name) {
         Some(run) => active(&run.rollout),
         None => idle(book, model),
     };
+    signed(assignment, name, fence)
+}
+
+fn signed(mut assignment: v1::Assignment, name: &str, fence: Fence) -> v1::Assignment {
     name.clone_into(&mut assignment.model);
     assignment.digest = digest(&assignment.encode_to_vec());
     assignment.fence = Some(fence_to_wire(fence));

@@ -1,9 +1,10 @@
 //! Models and rollouts as the log made them.
 
 use super::histories::Histories;
+use super::quarantine::Quarantine;
 use super::run::Run;
 use serinus_core::ledger::keys::Keys;
-use serinus_core::rollout::{self, Rollout};
+use serinus_core::rollout::{self, Rollout, Waiting};
 use serinus_proto::{stored::v1 as stored, v1};
 use std::collections::BTreeMap;
 use v1::event::Kind;
@@ -26,6 +27,11 @@ pub(super) struct Book {
     pub(super) models: BTreeMap<String, Model>,
     pub(super) runs: BTreeMap<String, Run>,
     pub(super) finished: BTreeMap<String, Finished>,
+    /// Rollouts that have not started: those that wait, and those that were taken out of the queue.
+    pub(super) waiting: BTreeMap<String, Waiting>,
+    pub(super) quarantine: Quarantine,
+    /// The last proof that somebody else gives orders, or that history was lost.
+    fence_regressed: Option<v1::FenceRegressed>,
     /// Not the log's to say: heard from sidecars since the start of this process.
     pub(super) histories: Histories,
 }
@@ -80,9 +86,33 @@ impl Book {
         match &event.kind {
             Some(Kind::ModelChanged(changed)) => self.model_changed(event, changed),
             Some(Kind::Created(_)) => self.created(event, known.cloned())?,
+            Some(Kind::Queued(_)) => self.queued(event)?,
+            Some(Kind::Cancelled(_)) => self.cancelled(event)?,
+            // What follows from it are events of the rollouts.
+            Some(Kind::Restored(_)) => {}
+            // About no rollout: of the fleet, or of a later version.
+            Some(kind) if event.rollout.is_empty() => self.fleet_event(kind),
+            None if event.rollout.is_empty() => {}
             _ => self.rollout_event(event)?,
         }
         Ok(())
+    }
+
+    fn fleet_event(&mut self, kind: &Kind) {
+        if let Kind::FenceRegressed(of) = kind {
+            self.fence_regressed = Some(of.clone());
+        }
+        self.quarantine.follow(kind);
+    }
+
+    /// What showed, in this generation, that a sidecar has a later instruction than any of ours. A new generation is
+    /// later than whatever that was.
+    pub(super) fn regression(&self, generation: u64) -> Option<&v1::FenceRegressed> {
+        let shown = self.fence_regressed.as_ref();
+        shown.filter(|of| {
+            of.newest
+                .is_some_and(|newest| newest.generation == generation)
+        })
     }
 
     fn model_changed(&mut self, event: &v1::Event, changed: &v1::ModelChanged) {
@@ -129,6 +159,7 @@ impl Book {
         let known = known.or_else(|| self.known_of_stable(&event.model, rollout.created_ms));
         let mut run = Run::new(rollout, known.as_ref()).map_err(|error| bad(error.to_string()))?;
         run.unsaved_history = known.filter(|_| is_new);
+        self.waiting.remove(&event.rollout);
         let model = self.models.entry(event.model.clone()).or_default();
         model.active = Some(event.rollout.clone());
         model.latest = Some(event.rollout.clone());
@@ -136,8 +167,36 @@ impl Book {
         Ok(())
     }
 
+    fn queued(&mut self, event: &v1::Event) -> Result<(), BookError> {
+        let waiting = Waiting::from_queued(event).ok_or_else(|| {
+            BookError::Created(event.revision, "what is queued carries no plan".to_owned())
+        })?;
+        self.waiting.insert(waiting.id.clone(), waiting);
+        Ok(())
+    }
+
+    fn cancelled(&mut self, event: &v1::Event) -> Result<(), BookError> {
+        let id = &event.rollout;
+        let waiting = self.waiting.get_mut(id);
+        let unknown = || BookError::Unknown(event.revision, id.clone());
+        waiting.ok_or_else(unknown)?.apply(event);
+        Ok(())
+    }
+
+    /// Those that wait for a model, the next one first.
+    pub(super) fn queue(&self, model: &str) -> Vec<&Waiting> {
+        let of = self.waiting.values();
+        let mut queue: Vec<&Waiting> = of
+            .filter(|waiting| waiting.model == model && waiting.is_queued())
+            .collect();
+        queue.sort_by_key(|waiting| waiting.revision);
+        queue
+    }
+
     fn rollout_event(&mut self, event: &v1::Event) -> Result<(), BookError> {
+        let mut held_back = false;
         if let Some(run) = self.runs.get_mut(&event.rollout) {
+            held_back = run.rollout.cause == v1::Cause::Reverted;
             run.apply(event);
         } else if let Some(finished) = self.finished.get_mut(&event.rollout) {
             rollout::apply(&mut finished.rollout, event);
@@ -146,7 +205,11 @@ impl Book {
         }
         let model = self.models.entry(event.model.clone()).or_default();
         match &event.kind {
-            Some(Kind::SplitChanged(_)) => model.assigned_at = event.revision,
+            Some(Kind::SplitChanged(_) | Kind::SelectionChanged(_)) => {
+                model.assigned_at = event.revision;
+            }
+            // Sidecars that went back to stable by themselves take nothing but a newer decision.
+            Some(Kind::Resumed(_)) if held_back => model.assigned_at = event.revision,
             Some(Kind::Promoted(_) | Kind::RolledBack(_)) => {
                 model.assigned_at = event.revision;
                 model.active = None;
@@ -197,7 +260,8 @@ impl Book {
 
     /// Id of the rollout that a name means: an id, or a model with a rollout.
     pub(super) fn resolve(&self, name: &str) -> Option<String> {
-        if self.runs.contains_key(name) || self.finished.contains_key(name) {
+        let known = self.runs.contains_key(name) || self.finished.contains_key(name);
+        if known || self.waiting.contains_key(name) {
             return Some(name.to_owned());
         }
         let model = self.models.get(name)?;
@@ -208,5 +272,37 @@ impl Book {
     pub(super) fn rollout(&self, id: &str) -> Option<&Rollout> {
         let run = self.runs.get(id).map(|run| &run.rollout);
         run.or_else(|| self.finished.get(id).map(|finished| &finished.rollout))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_new_generation_ends_a_regression() {
+        let mut book = Book::default();
+        let fence = |generation, revision| {
+            Some(v1::Fence {
+                generation,
+                term: 1,
+                revision,
+            })
+        };
+        let shown = v1::FenceRegressed {
+            sidecar: "a".into(),
+            held: fence(1, 900),
+            newest: fence(1, 5),
+        };
+        let event = v1::Event {
+            revision: 6,
+            kind: Some(Kind::FenceRegressed(shown.clone())),
+            ..v1::Event::default()
+        };
+        book.apply(&event, None).unwrap();
+        assert_eq!(book.regression(1), Some(&shown));
+        assert_eq!(book.regression(2), None);
+        // What a later version has to say about the fleet is nothing to stop at.
+        book.apply(&v1::Event::default(), None).unwrap();
     }
 }

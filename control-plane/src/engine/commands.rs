@@ -1,13 +1,21 @@
 //! Commands: checked against what is known, turned into events.
 
+mod queue;
+mod undo;
+
 use super::book::{Book, BookError};
+use super::fleet::fence;
 use super::handle::{Command, CommandError, Verb};
 use super::requests::{self, Known, Requests};
+use super::shortage::only_lowers;
 use super::stage::{Cause, Stage};
+use crate::store::{Shortage, Urgency};
 use prost::Message as _;
+use queue::Order;
+use serinus_core::freeze::{Freezes, moment};
 use serinus_core::ledger::history;
 use serinus_core::plan;
-use serinus_core::rollout::{self, CommandKind, Rollout};
+use serinus_core::rollout::{self, CommandKind, Refused, Rollout};
 use serinus_evidence::Engine as Evidence;
 use serinus_proto::v1;
 use uuid::Uuid;
@@ -20,6 +28,15 @@ pub(super) enum Outcome {
     Rollout(String),
     /// `validate_only`: as it would be.
     WouldBe(Box<v1::Rollout>),
+}
+
+/// What naming a stable variant led to.
+#[derive(Debug)]
+pub(super) enum Named {
+    /// The model it was about, as it is now.
+    Model(String),
+    /// `validate_only`: the variant that would be stable.
+    WouldBe(v1::Variant),
 }
 
 /// Why a command stopped: refused, or the log cannot go on.
@@ -40,6 +57,8 @@ pub(super) struct Desk<'a> {
     pub(super) book: &'a mut Book,
     pub(super) requests: &'a mut Requests,
     pub(super) stage: &'a mut Stage,
+    pub(super) shortage: Option<&'a Shortage>,
+    pub(super) generation: u64,
     pub(super) now_ms: u64,
 }
 
@@ -48,6 +67,8 @@ impl Desk<'_> {
     pub(super) fn command(&mut self, actor: &str, command: &Command) -> Result<Outcome, Stop> {
         match command {
             Command::Apply(request) => self.apply(actor, request),
+            Command::Undo(request) => self.undo(actor, request),
+            Command::Cancel(request) => self.cancel(actor, request),
             Command::Verb(verb, request) => {
                 let kind = match verb {
                     Verb::Pause => CommandKind::Pause,
@@ -56,12 +77,15 @@ impl Desk<'_> {
                     Verb::Reject => CommandKind::Reject,
                     Verb::Rollback => CommandKind::Rollback,
                 };
-                let ask = Ask::new(
-                    &request.rollout,
-                    &request.request_id,
-                    request.validate_only,
-                    kind,
-                );
+                let ask = Ask {
+                    force: request.force,
+                    ..Ask::new(
+                        &request.rollout,
+                        &request.request_id,
+                        request.validate_only,
+                        kind,
+                    )
+                };
                 let content = requests::content(&format!("{verb:?}"), &request.encode_to_vec());
                 self.change(
                     actor,
@@ -73,12 +97,15 @@ impl Desk<'_> {
             }
             Command::Promote(request) => {
                 let kind = CommandKind::Promote { all: request.all };
-                let ask = Ask::new(
-                    &request.rollout,
-                    &request.request_id,
-                    request.validate_only,
-                    kind,
-                );
+                let ask = Ask {
+                    force: request.force,
+                    ..Ask::new(
+                        &request.rollout,
+                        &request.request_id,
+                        request.validate_only,
+                        kind,
+                    )
+                };
                 let content = requests::content("Promote", &request.encode_to_vec());
                 self.change(
                     actor,
@@ -116,6 +143,11 @@ impl Desk<'_> {
         if let Some(done) = self.known(&request.request_id, content, request.validate_only)? {
             return Ok(Outcome::Rollout(done));
         }
+        if request.on_active() == v1::apply_request::OnActive::Queue
+            && let Some(queued) = self.queue(actor, request, content)?
+        {
+            return Ok(queued);
+        }
         let plan = self.complete(request.plan.clone().unwrap_or_default())?;
         let model = plan.model.clone();
         let active = self.book.active(&model).map(|run| {
@@ -139,6 +171,7 @@ impl Desk<'_> {
             }
             .into());
         }
+        self.may_raise()?;
         let id = Uuid::now_v7().to_string();
         let cause = Cause {
             actor: actor.to_owned(),
@@ -148,6 +181,7 @@ impl Desk<'_> {
         };
         let plan = plan::choose_ramp(plan, self.book.traffic_of(&model, self.now_ms));
         self.judgeable(&plan)?;
+        self.not_frozen(&plan, request)?;
         let kinds = rollout::create(&plan);
         if request.validate_only {
             return Ok(Outcome::WouldBe(Box::new(would_be(
@@ -158,6 +192,7 @@ impl Desk<'_> {
                 kinds,
             ))));
         }
+        self.has_room()?;
         if let Some((old, _)) = active {
             self.supersede(&old, &model, &cause, &id)?;
         }
@@ -166,12 +201,39 @@ impl Desk<'_> {
         Ok(Outcome::Rollout(id))
     }
 
+    /// While a sidecar shows that somebody else gives orders, or that history was lost, nobody is given a canary.
+    fn may_raise(&self) -> Result<(), CommandError> {
+        let Some(shown) = self.book.regression(self.generation) else {
+            return Ok(());
+        };
+        let held = fence(shown.held.as_ref());
+        Err(CommandError::FenceRegressed {
+            sidecar: shown.sidecar.clone(),
+            held,
+            newest: fence(shown.newest.as_ref()),
+            next: held.generation.max(self.generation) + 1,
+        })
+    }
+
     /// Fills in and checks a plan, against the model's stable variant too.
     fn complete(&self, plan: v1::Plan) -> Result<v1::Plan, CommandError> {
         let known = self.book.models.get(&plan.model).map(|model| &model.stable);
         let plan = plan::complete(plan, known).map_err(CommandError::Invalid)?;
         self.judgeable(&plan)?;
         Ok(plan)
+    }
+
+    /// A rollout does not begin in a freeze of its plan, but by force and with a reason.
+    fn not_frozen(&self, plan: &v1::Plan, request: &v1::ApplyRequest) -> Result<(), CommandError> {
+        match Freezes::of(plan).at(self.now_ms).until_ms {
+            Some(_) if request.force && request.reason.trim().is_empty() => {
+                Err(Refused::ReasonRequired.into())
+            }
+            Some(until_ms) if !request.force => Err(CommandError::Frozen {
+                until: moment(until_ms),
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// What cannot be judged must not get into the log: no engine would start from it.
@@ -241,12 +303,24 @@ impl Desk<'_> {
             name: ask.rollout.to_owned(),
         };
         let id = self.book.resolve(ask.rollout).ok_or_else(not_found)?;
-        let rollout = self.book.rollout(&id).ok_or_else(not_found)?;
         let command = rollout::Command {
             kind: ask.kind,
             expected_revision,
             reason: reason.to_owned(),
+            force: ask.force,
         };
+        if let Some(waiting) = self.book.waiting.get(&id) {
+            let kinds = waiting.command(&command)?;
+            let order = Order {
+                request_id: ask.request_id,
+                content,
+                validate_only: ask.validate_only,
+                actor,
+                reason,
+            };
+            return self.unqueue(&id, kinds, &order);
+        }
+        let rollout = self.book.rollout(&id).ok_or_else(not_found)?;
         let kinds = rollout::command(rollout, self.now_ms, &command)?;
         let model = rollout.model.clone();
         let cause = Cause {
@@ -255,10 +329,18 @@ impl Desk<'_> {
             request: Some((ask.request_id.to_owned(), content)),
             ..Cause::default()
         };
+        let mut copy = rollout.clone();
+        preview(&mut copy, &id, &model, &cause, self.now_ms, kinds.clone());
+        if raises(rollout, &copy) {
+            self.may_raise()?;
+        }
         if ask.validate_only {
-            let mut copy = rollout.clone();
-            preview(&mut copy, &id, &model, &cause, self.now_ms, kinds);
             return Ok(Outcome::WouldBe(Box::new(rollout::view(&copy))));
+        }
+        if !kinds.is_empty() && only_lowers(rollout, &kinds) {
+            self.stage.batch.urgency = Urgency::Lowers;
+        } else if !kinds.is_empty() {
+            self.has_room()?;
         }
         if kinds.is_empty() {
             self.requests.idle(ask.request_id, content, &id);
@@ -272,11 +354,12 @@ impl Desk<'_> {
         &mut self,
         actor: &str,
         request: &v1::SetStableRequest,
-    ) -> Result<String, Stop> {
+    ) -> Result<Named, Stop> {
         let content = requests::content("SetStable", &request.encode_to_vec());
-        if let Some(done) = self.known(&request.request_id, content, false)? {
-            return Ok(done);
+        if let Some(done) = self.known(&request.request_id, content, request.validate_only)? {
+            return Ok(Named::Model(done));
         }
+        self.has_room()?;
         let stable = request.stable.clone().unwrap_or_default();
         let violations = check_stable(&request.model, &stable);
         if !violations.is_empty() {
@@ -304,6 +387,9 @@ impl Desk<'_> {
             }
             .into());
         }
+        if request.validate_only {
+            return Ok(Named::WouldBe(stable));
+        }
         let cause = Cause {
             actor: actor.to_owned(),
             reason: request.reason.clone(),
@@ -319,7 +405,7 @@ impl Desk<'_> {
             &cause,
             vec![Kind::ModelChanged(changed)],
         )?;
-        Ok(request.model.clone())
+        Ok(Named::Model(request.model.clone()))
     }
 
     /// Puts events into the log; a promotion makes its canary the model's stable.
@@ -362,6 +448,14 @@ impl Desk<'_> {
         emit(self, "", &cause, vec![Kind::ModelChanged(changed)])
     }
 
+    /// What can wait is not begun without room on the disk.
+    pub(super) fn has_room(&self) -> Result<(), CommandError> {
+        match self.shortage {
+            Some(shortage) => Err(CommandError::Full(shortage.clone())),
+            None => Ok(()),
+        }
+    }
+
     fn known(
         &self,
         id: &str,
@@ -388,6 +482,7 @@ struct Ask<'a> {
     request_id: &'a str,
     validate_only: bool,
     kind: CommandKind,
+    force: bool,
 }
 
 impl<'a> Ask<'a> {
@@ -397,6 +492,7 @@ impl<'a> Ask<'a> {
             request_id,
             validate_only,
             kind,
+            force: false,
         }
     }
 }
@@ -412,6 +508,19 @@ fn would_be(id: &str, model: &str, cause: &Cause, now_ms: u64, kinds: Vec<Kind>)
     };
     preview(&mut rollout, id, model, cause, now_ms, kinds.collect());
     rollout::view(&rollout)
+}
+
+/// Whether somebody is given the canary who did not have it.
+fn raises(before: &Rollout, after: &Rollout) -> bool {
+    let of = |rollout: &Rollout, variant: &str| {
+        let mut canaries = rollout.allocation.canaries().iter();
+        canaries
+            .find(|owned| owned.variant == variant)
+            .map_or(0, |owned| owned.size())
+    };
+    let mut after_all = after.allocation.canaries().iter();
+    after.state == v1::State::Promoted
+        || after_all.any(|owned| owned.size() > of(before, &owned.variant))
 }
 
 fn preview(

@@ -1,18 +1,38 @@
 //! The sidecars: who is connected, what each holds, how far each has reported.
 
 use super::FORGET_AFTER_MS;
+use super::quarantine::Quarantine;
 use serinus_common::fence::Fence;
 use serinus_common::prediction_id::IdKey;
+use serinus_core::ledger::report::Pace;
 use serinus_core::rollout::FleetFacts;
+use serinus_core::selector::selects;
 use serinus_proto::{stored::v1 as stored, v1};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tokio::sync::watch;
 
 /// What one sidecar said about one model.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Holding {
     pub(super) fence: Fence,
+    /// No canary has been ready there since it got it.
+    pub(super) warming: bool,
+    /// For lack of contact the canaries' share is back with stable, or on its way.
+    pub(super) reverted: bool,
     pub(super) rejection: Option<(Fence, String)>,
+}
+
+impl Holding {
+    /// On the assignment, with its canaries.
+    fn is_current(&self, wanted: Fence) -> bool {
+        self.fence == wanted && !self.warming
+    }
+
+    /// Went back to stable under the present decision, whoever signed it.
+    fn has_reverted(&self, wanted: Fence) -> bool {
+        let decision = |fence: Fence| (fence.generation, fence.revision);
+        self.reverted && decision(self.fence) == decision(wanted)
+    }
 }
 
 /// One sidecar, by its name.
@@ -23,11 +43,37 @@ pub(super) struct Sidecar {
     pub(super) issuer: u32,
     pub(super) version: String,
     pub(super) models: Vec<String>,
+    pub(super) labels: BTreeMap<String, String>,
     pub(super) session: Option<Session>,
     pub(super) last_seen_ms: u64,
     pub(super) holding: BTreeMap<String, Holding>,
     pub(super) variants: Vec<v1::VariantStatus>,
     pub(super) reported_lost: bool,
+    /// It has shown a later instruction than any of ours.
+    pub(super) ahead: bool,
+}
+
+impl Sidecar {
+    /// What it says that it holds.
+    pub(super) fn holds(&mut self, held: &[v1::HeldAssignment]) {
+        for held in held {
+            if let Some(holding) = self.holding.get_mut(&held.model) {
+                holding.fence = fence(held.fence.as_ref());
+                holding.warming = held.warming;
+                holding.reverted = held.reverted;
+            }
+        }
+    }
+
+    /// What it said of one model's canary.
+    fn canary<'a>(
+        &'a self,
+        model: &'a str,
+        canary: &'a str,
+    ) -> impl Iterator<Item = &'a v1::VariantStatus> {
+        let here = self.variants.iter().filter(move |of| of.model == model);
+        here.filter(move |of| of.variant == canary)
+    }
 }
 
 /// The stream of a connected sidecar.
@@ -45,6 +91,10 @@ pub(super) struct Source {
     pub(super) key: IdKey,
     /// Reports up to here have been taken; they are on disk after the next commit.
     pub(super) taken_seq: u64,
+    /// When it was last heard of, unix milliseconds.
+    pub(super) heard_ms: u64,
+    /// How much it has reported, since the start of this process.
+    pub(super) pace: Pace,
 }
 
 /// The sidecars that this process has seen lately, and every incarnation on disk.
@@ -75,7 +125,8 @@ impl Fleet {
     }
 
     /// Takes back what is on disk.
-    pub(super) fn restore(&mut self, sources: &[stored::Source], last_issuer: u64) {
+    /// Those of before it was kept when they were heard of are heard of now.
+    pub(super) fn restore(&mut self, sources: &[stored::Source], last_issuer: u64, now_ms: u64) {
         self.last_issuer = u32::try_from(last_issuer).unwrap_or(u32::MAX);
         for stored in sources {
             let secret = stored.id_key.as_slice().try_into().unwrap_or([0; 16]);
@@ -89,6 +140,11 @@ impl Fleet {
                 incarnation: stored.incarnation,
                 key: IdKey { id, secret },
                 taken_seq: stored.committed_seq,
+                heard_ms: match stored.heard_ms {
+                    0 => now_ms,
+                    heard_ms => heard_ms,
+                },
+                pace: Pace::default(),
             };
             self.sources.insert(issuer, source);
         }
@@ -114,8 +170,16 @@ impl Fleet {
             incarnation,
             key: IdKey { id: 1, secret },
             taken_seq: 0,
+            heard_ms: 0,
+            pace: Pace::default(),
         });
         (issuer, source, known.is_none())
+    }
+
+    /// Whether an incarnation has a number already.
+    pub(super) fn knows(&self, sidecar: &str, incarnation: u64) -> bool {
+        self.issuers
+            .contains_key(&(sidecar.to_owned(), incarnation))
     }
 
     /// An incarnation as it is stored.
@@ -128,7 +192,30 @@ impl Fleet {
             committed_seq: source.taken_seq,
             id_key: source.key.secret.to_vec(),
             id_key_id: source.key.id.into(),
+            heard_ms: source.heard_ms,
         })
+    }
+
+    /// Name of the sidecar behind a source.
+    pub(super) fn name_of(&self, source: u64) -> String {
+        let issuer = u32::try_from(source).unwrap_or(0);
+        let source = self.sources.get(&issuer);
+        source.map_or_else(
+            || format!("source {issuer}"),
+            |source| source.sidecar.clone(),
+        )
+    }
+
+    /// How much an incarnation has reported.
+    pub(super) fn pace(&self, issuer: u32) -> Pace {
+        let source = self.sources.get(&issuer);
+        source.map(|source| source.pace).unwrap_or_default()
+    }
+
+    pub(super) fn set_pace(&mut self, issuer: u32, pace: Pace) {
+        if let Some(source) = self.sources.get_mut(&issuer) {
+            source.pace = pace;
+        }
     }
 
     /// Who issued a prediction id.
@@ -159,11 +246,13 @@ impl Fleet {
             issuer,
             version: hello.version.clone(),
             models: hello.models.clone(),
+            labels: hello.labels.clone(),
             session: Some(session),
             last_seen_ms: now_ms,
             holding: holding(hello, before.as_ref()),
             variants: Vec::new(),
             reported_lost: false,
+            ahead: false,
         };
         let gone = before.and_then(|before| {
             if let Some(old) = &before.session {
@@ -179,6 +268,16 @@ impl Fleet {
         });
         self.sidecars.insert(hello.sidecar.clone(), sidecar);
         (self.last_session, gone, notice)
+    }
+
+    /// Something was heard of an incarnation outside of a stream.
+    pub(super) fn heard(&mut self, hello: &v1::Hello, now_ms: u64) {
+        self.version += 1;
+        let known = self.sidecars.get_mut(&hello.sidecar);
+        if let Some(sidecar) = known.filter(|of| of.incarnation == hello.incarnation) {
+            sidecar.last_seen_ms = now_ms;
+            sidecar.holds(&hello.held);
+        }
     }
 
     /// The sidecar of a stream, unless a newer stream replaced it. The caller is about to change it.
@@ -208,6 +307,33 @@ impl Fleet {
         self.version += u64::from(self.sidecars.len() != known);
     }
 
+    /// Forgets incarnations that were not heard of since, and are not connected; their names and numbers. The numbers
+    /// are never given again.
+    pub(super) fn forget_silent(&mut self, since_ms: u64) -> Vec<(String, u64)> {
+        let connected: BTreeSet<u32> = self
+            .sidecars
+            .values()
+            .filter(|sidecar| sidecar.session.is_some())
+            .map(|sidecar| sidecar.issuer)
+            .collect();
+        let silent: Vec<u32> = self
+            .sources
+            .iter()
+            .filter(|(issuer, source)| source.heard_ms < since_ms && !connected.contains(issuer))
+            .map(|(issuer, _)| *issuer)
+            .collect();
+        let removed = silent
+            .iter()
+            .filter_map(|issuer| self.sources.remove(issuer));
+        let silent: Vec<_> = removed
+            .map(|source| (source.sidecar, source.incarnation))
+            .collect();
+        for name in &silent {
+            self.issuers.remove(name);
+        }
+        silent
+    }
+
     /// Connected sidecars that serve a model.
     pub(super) fn serving<'a>(
         &'a self,
@@ -218,16 +344,55 @@ impl Fleet {
             .filter(move |(_, s)| s.session.is_some() && s.models.iter().any(|name| name == model))
     }
 
+    /// Sidecars with an open stream.
+    pub(super) fn connected(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Something changed that the answers depend on and that is not kept here.
+    pub(super) fn touch(&mut self) {
+        self.version += 1;
+    }
+
+    /// The part of the requests to a model, 0..=1, that sidecars in quarantine answer, as far as is known.
+    pub(super) fn quarantined_share(&self, model: &str, quarantine: &Quarantine) -> f64 {
+        let (mut refused, mut all) = (0.0, 0.0);
+        for (name, sidecar) in self.serving(model) {
+            let source = self.sources.get(&sidecar.issuer);
+            let rate = source.map_or(0.0, |source| source.pace.rate());
+            all += rate;
+            if quarantine.why(name, sidecar.incarnation).is_some() {
+                refused += rate;
+            }
+        }
+        if all > 0.0 { refused / all } else { 0.0 }
+    }
+
     /// What the state machine wants to know about them. `wanted`: the fence of the model's present assignment.
-    pub(super) fn facts(&self, model: &str, wanted: Fence) -> FleetFacts {
+    pub(super) fn facts(
+        &self,
+        (model, canary): (&str, &str),
+        wanted: Fence,
+        selector: Option<&v1::Selector>,
+        quarantine: &Quarantine,
+    ) -> FleetFacts {
         let mut facts = FleetFacts::default();
-        for (_, sidecar) in self.serving(model) {
+        for (name, sidecar) in self.serving(model) {
+            facts.serving += 1;
+            if !selects(selector, &sidecar.labels) {
+                continue;
+            }
             facts.connected += 1;
+            facts.not_ready += u32::from(sidecar.canary(model, canary).any(|of| !of.ready));
+            let refused = quarantine.why(name, sidecar.incarnation).is_some();
+            facts.quarantined += u32::from(refused);
             let Some(holding) = sidecar.holding.get(model) else {
                 continue;
             };
             // One that holds a later fence is somebody else's.
-            facts.current += u32::from(holding.fence == wanted);
+            facts.current += u32::from(holding.is_current(wanted));
+            facts.warming += u32::from(holding.fence == wanted && holding.warming);
+            facts.reverted += u32::from(holding.has_reverted(wanted));
             if let Some((_, detail)) = holding
                 .rejection
                 .as_ref()
@@ -243,9 +408,16 @@ impl Fleet {
     }
 
     /// The same for display.
-    pub(super) fn view(&self, model: &str, canary: &str, wanted: Fence) -> v1::Fleet {
-        let facts = self.facts(model, wanted);
+    pub(super) fn view(
+        &self,
+        (model, canary): (&str, &str),
+        wanted: Fence,
+        selector: Option<&v1::Selector>,
+        quarantine: &Quarantine,
+    ) -> v1::Fleet {
+        let facts = self.facts((model, canary), wanted, selector, quarantine);
         let mut fleet = v1::Fleet {
+            serving: facts.serving,
             connected: facts.connected,
             current: facts.current,
             rejected: facts.rejected,
@@ -253,8 +425,20 @@ impl Fleet {
             stable_ready: facts.connected > 0,
             canary_ready: facts.connected > 0,
             breakers_open: 0,
+            warming: facts.warming,
+            canary_not_ready: facts.not_ready,
+            killed: 0,
+            reverted: facts.reverted,
+            stale: 0,
+            quarantined: facts.quarantined,
         };
-        for (_, sidecar) in self.serving(model) {
+        let serving = self.serving(model);
+        for (_, sidecar) in serving.filter(|(_, of)| selects(selector, &of.labels)) {
+            let has = |what: fn(&v1::VariantStatus) -> bool| {
+                u32::from(sidecar.canary(model, canary).any(what))
+            };
+            fleet.killed += has(|of| of.killed);
+            fleet.stale += has(|of| of.stale);
             for variant in sidecar
                 .variants
                 .iter()
@@ -278,13 +462,18 @@ fn holding(hello: &v1::Hello, before: Option<&Sidecar>) -> BTreeMap<String, Hold
     let models = hello.models.iter().map(|model| {
         let before = before.and_then(|before| before.holding.get(model));
         let rejection = before.and_then(|holding| holding.rejection.clone());
-        let fence = Fence::default();
-        (model.clone(), Holding { fence, rejection })
+        let holding = Holding {
+            rejection,
+            ..Holding::default()
+        };
+        (model.clone(), holding)
     });
     let mut holding: BTreeMap<String, Holding> = models.collect();
     for held in &hello.held {
         if let Some(holding) = holding.get_mut(&held.model) {
             holding.fence = fence(held.fence.as_ref());
+            holding.warming = held.warming;
+            holding.reverted = held.reverted;
         }
     }
     holding

@@ -2,8 +2,10 @@
 
 use super::LATCH_AFTER;
 use super::message::{Message, Reply, Session};
-use crate::store::{Store, StoreError};
+use crate::store::{Shortage, Store, StoreError};
+use serinus_common::fence::Fence;
 use serinus_core::rollout::Refused;
+use serinus_core::selector::selects;
 use serinus_proto::v1;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,6 +21,10 @@ pub struct Views {
     pub models: BTreeMap<String, Arc<v1::Model>>,
     /// By name.
     pub sidecars: BTreeMap<String, Arc<v1::SidecarInfo>>,
+    /// Of the last event that is in them.
+    pub revision: u64,
+    /// What showed that a sidecar has a later instruction than any of ours; nothing is raised while there is one.
+    pub fence_regressed: Option<v1::FenceRegressed>,
 }
 
 impl Views {
@@ -43,6 +49,33 @@ impl Views {
 pub struct Assignments {
     /// By model; fence and digest are filled in.
     pub by_model: BTreeMap<String, Arc<v1::Assignment>>,
+    /// By model, where the active rollout selects sidecars.
+    pub narrowed: BTreeMap<String, Narrowed>,
+}
+
+/// A rollout for some sidecars only.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Narrowed {
+    /// Who gets what is in `by_model`.
+    pub selector: v1::Selector,
+    /// What all others get.
+    pub others: Arc<v1::Assignment>,
+}
+
+impl Assignments {
+    /// What a sidecar with these labels should hold of a model.
+    #[must_use]
+    pub fn of(
+        &self,
+        model: &str,
+        labels: &BTreeMap<String, String>,
+    ) -> Option<&Arc<v1::Assignment>> {
+        let narrowed = self.narrowed.get(model);
+        match narrowed.filter(|of| !selects(Some(&of.selector), labels)) {
+            Some(narrowed) => Some(&narrowed.others),
+            None => self.by_model.get(model),
+        }
+    }
 }
 
 /// A change asked for by a person or a program.
@@ -60,6 +93,10 @@ pub enum Command {
     Promote(v1::PromoteRequest),
     /// Change the running split.
     SetSplit(v1::SetSplitRequest),
+    /// Take a promotion back.
+    Undo(v1::CommandRequest),
+    /// Take one out of the queue.
+    Cancel(v1::CommandRequest),
 }
 
 /// The commands that carry nothing but themselves.
@@ -101,13 +138,41 @@ pub enum CommandError {
     },
     /// FAILED_PRECONDITION, reason ROLLOUT_ACTIVE.
     #[error(
-        "rollout {id} of {model} is active; roll it back first, or apply with on_active = supersede"
+        "rollout {id} of {model} is active; roll it back first, or apply with on_active = supersede or queue"
     )]
     Active {
         /// The model.
         model: String,
         /// The active rollout.
         id: String,
+    },
+    /// FAILED_PRECONDITION, reason FROZEN.
+    #[error(
+        "frozen until {until} by the plan: a rollout begins then at the earliest; apply with on_active = queue to wait, or with force and a reason"
+    )]
+    Frozen {
+        /// When it ends at the earliest, in words.
+        until: String,
+    },
+    /// FAILED_PRECONDITION, reason QUEUE_FULL.
+    #[error(
+        "{most} rollouts of {model} wait already; cancel one first, see `serinus rollout list --model {model}`"
+    )]
+    QueueFull {
+        /// The model.
+        model: String,
+        /// How many may wait.
+        most: usize,
+    },
+    /// FAILED_PRECONDITION, reason NOT_QUEUED.
+    #[error(
+        "rollout {id} of {model} does not wait in the queue: it has started; roll it back instead"
+    )]
+    NotQueued {
+        /// What was asked for.
+        id: String,
+        /// Its model.
+        model: String,
     },
     /// The state machine refused: ABORTED for a revision mismatch, INVALID_ARGUMENT for bad values, else
     /// FAILED_PRECONDITION.
@@ -122,6 +187,25 @@ pub enum CommandError {
         expected: u64,
         /// What it is.
         actual: u64,
+    },
+    /// UNAVAILABLE: too little room on the disk. Taking a canary back is possible all the same.
+    #[error("{0}")]
+    Full(Shortage),
+    /// FAILED_PRECONDITION, reason FENCE_REGRESSION.
+    #[error(
+        "nothing is raised: sidecar {sidecar} holds instruction {held}, later than {newest}, the newest one here. Another \
+         control plane gives it orders, or a backup was restored without a new generation; start this one with \
+         --generation {next}, or stop it"
+    )]
+    FenceRegressed {
+        /// Who showed it.
+        sidecar: String,
+        /// What it holds.
+        held: Fence,
+        /// The newest instruction there was here.
+        newest: Fence,
+        /// The generation to start with.
+        next: u64,
     },
     /// UNAVAILABLE: shutting down, or the store is failing.
     #[error("the control plane is stopping; retry with the same request_id")]
@@ -143,6 +227,7 @@ pub struct Handle {
     pub(super) views: watch::Receiver<Arc<Views>>,
     pub(super) revision: watch::Receiver<u64>,
     pub(super) latches: broadcast::Sender<v1::Latch>,
+    pub(super) shortage: watch::Receiver<Option<Shortage>>,
     pub(super) store: Arc<dyn Store>,
     pub(super) info: v1::Info,
 }
@@ -179,7 +264,9 @@ impl Handle {
         };
         let views = self.views();
         let rollout = views.find(&request.rollout)?;
-        let active = !matches!(rollout.state(), v1::State::Promoted | v1::State::RolledBack);
+        let ended = matches!(rollout.state(), v1::State::Promoted | v1::State::RolledBack);
+        let begun = !matches!(rollout.state(), v1::State::Queued | v1::State::Cancelled);
+        let active = begun && !ended;
         (active && !request.validate_only).then(|| rollout.id.clone())
     }
 
@@ -217,9 +304,39 @@ impl Handle {
         .ok_or(CommandError::Stopping)?
     }
 
-    /// A sidecar's Hello. `None` when the engine is stopping. The issuer number in the welcome is on disk.
+    /// Lets the reports of a quarantined sidecar count again.
+    ///
+    /// # Errors
+    /// See [`CommandError`].
+    pub async fn release(
+        &self,
+        actor: &str,
+        request: v1::ReleaseSidecarRequest,
+    ) -> Result<v1::SidecarInfo, CommandError> {
+        let actor = actor.to_owned();
+        self.ask(|reply| Message::Release {
+            actor,
+            request,
+            reply,
+        })
+        .await
+        .ok_or(CommandError::Stopping)?
+    }
+
+    /// A sidecar's Hello. `None` when the engine is stopping or has no room to write it down. The issuer number in the
+    /// welcome is on disk.
     pub async fn attach(&self, hello: v1::Hello) -> Option<Session> {
         self.ask(|reply| Message::Attach { hello, reply }).await
+    }
+
+    /// Everything that a sidecar should hold, without a stream. `None` when the engine is stopping.
+    pub async fn fetch(&self, hello: v1::Hello) -> Option<v1::Push> {
+        self.ask(|reply| Message::Fetch { hello, reply }).await
+    }
+
+    /// A sidecar says again what it holds.
+    pub async fn resync(&self, session: u64, held: Vec<v1::HeldAssignment>) {
+        self.tell(Message::Resync { session, held }).await;
     }
 
     /// A sidecar's answer to a push.
@@ -237,14 +354,25 @@ impl Handle {
         self.tell(Message::Detach { session }).await;
     }
 
-    /// Takes a report; the answer comes when it is on disk. `None` when the engine is stopping.
+    /// Takes a report; the answer comes when it is on disk. `None` when the engine is stopping or has no room for it.
     pub async fn report(&self, report: v1::ReportRequest) -> Option<v1::ReportAck> {
         self.ask(|reply| Message::Report { report, reply }).await
     }
 
-    /// Takes outcomes; the statuses, in the same order, come when they are on disk. `None` when the engine is stopping.
+    /// Takes outcomes; the statuses, in the same order, come when they are on disk. `None` when the engine is stopping or
+    /// has no room for them.
     pub async fn record_outcomes(&self, items: Vec<v1::Outcome>) -> Option<Vec<v1::OutcomeStatus>> {
         self.ask(|reply| Message::Outcomes { items, reply }).await
+    }
+
+    /// Forgets finished rollouts of which the store keeps nothing any more, and incarnations of sidecars that were not
+    /// heard of since `silent_since_ms`, unix milliseconds.
+    pub async fn forget(&self, rollouts: Vec<String>, silent_since_ms: u64) {
+        self.tell(Message::Forget {
+            rollouts,
+            silent_since_ms,
+        })
+        .await;
     }
 
     /// What was last published.
@@ -263,6 +391,12 @@ impl Handle {
     #[must_use]
     pub fn watch_revision(&self) -> watch::Receiver<u64> {
         self.revision.clone()
+    }
+
+    /// Too little room on the disk, as of the last turn: then nothing is taken but what takes a canary back.
+    #[must_use]
+    pub fn shortage(&self) -> Option<Shortage> {
+        self.shortage.borrow().clone()
     }
 
     /// Pushes a latch to every connected sidecar at once, before anything is on disk: for a rollback whose commit is
@@ -306,7 +440,10 @@ impl Handle {
     /// The control plane about itself.
     #[must_use]
     pub fn info(&self) -> v1::Info {
-        self.info.clone()
+        v1::Info {
+            fence_regressed: self.views().fence_regressed.clone(),
+            ..self.info.clone()
+        }
     }
 
     async fn ask<T>(&self, message: impl FnOnce(Reply<T>) -> Message) -> Option<T> {

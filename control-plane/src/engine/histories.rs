@@ -1,8 +1,7 @@
 //! What is known of each model's stable variant, for the rollout that may begin.
 
-use serinus_core::ledger::counts::{Counts, CountsError};
+use serinus_core::ledger::counts::Counts;
 use serinus_core::ledger::history::History;
-use serinus_proto::v1;
 use std::collections::BTreeMap;
 
 /// By model.
@@ -15,29 +14,25 @@ impl Histories {
         self.0.get(model)
     }
 
-    /// Adds what a cell says. Without a name for stable every variant is it: before a model's first rollout nothing
-    /// else answers.
-    ///
-    /// # Errors
-    /// If the counts cannot be true: nothing is added.
+    /// Adds what a cell says of its variants. Without a name for stable every variant is it: before a model's first
+    /// rollout nothing else answers.
     pub(super) fn absorb(
         &mut self,
         model: &str,
         stable: Option<&str>,
-        cell: &v1::Cell,
+        second: u64,
+        counts: &[(&str, Counts)],
         now_s: u64,
-    ) -> Result<(), CountsError> {
+    ) {
         let (mut of_stable, mut others) = (Counts::default(), 0);
-        for variant in &cell.variants {
-            let counts = Counts::from_wire(variant)?;
-            if stable.is_none_or(|name| name == variant.variant) {
-                of_stable.merge(&counts);
+        for (variant, counts) in counts {
+            if stable.is_none_or(|name| name == *variant) {
+                of_stable.merge(counts);
             } else {
                 others += counts.requests();
             }
         }
-        self.add(model, cell.second, now_s, &of_stable, others);
-        Ok(())
+        self.add(model, second, now_s, &of_stable, others);
     }
 
     /// The same for counts that were checked.
@@ -73,18 +68,15 @@ impl Histories {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serinus_common::class::Class;
 
-    fn cell(second: u64, counts: &[(&str, u64)]) -> v1::Cell {
-        let variant = |&(name, ok): &(&str, u64)| v1::VariantCell {
-            variant: name.into(),
-            ok,
-            ..v1::VariantCell::default()
+    fn counts<'a>(of: &[(&'a str, u64)]) -> Vec<(&'a str, Counts)> {
+        let one = |&(name, ok): &(&'a str, u64)| {
+            let mut counts = Counts::default();
+            counts.classes[Class::Ok as usize] = ok;
+            (name, counts)
         };
-        v1::Cell {
-            second,
-            variants: counts.iter().map(variant).collect(),
-            ..v1::Cell::default()
-        }
+        of.iter().map(one).collect()
     }
 
     fn requests(histories: &Histories, now_s: u64) -> Option<Vec<u64>> {
@@ -96,28 +88,17 @@ mod tests {
     fn only_what_stable_answered_is_known_of_it() {
         let mut histories = Histories::default();
         // Before the first rollout it has whatever name the sidecar's file gives it.
-        let first = cell(10, &[("stable", 5)]);
-        histories.absorb("m", None, &first, 11).unwrap();
+        histories.absorb("m", None, 10, &counts(&[("stable", 5)]), 11);
         // A sidecar that has not heard of a promotion, and one that has.
-        let behind = cell(11, &[("v1", 7)]);
-        let both = cell(12, &[("v1", 2), ("v2", 8)]);
-        for of in [behind, both] {
-            histories.absorb("m", Some("v2"), &of, 13).unwrap();
+        let behind = counts(&[("v1", 7)]);
+        let both = counts(&[("v1", 2), ("v2", 8)]);
+        for (second, of) in [(11, behind), (12, both)] {
+            histories.absorb("m", Some("v2"), second, &of, 13);
         }
         assert_eq!(requests(&histories, 14), Some(vec![5, 0, 8]));
         histories.begin_anew("m");
         assert_eq!(requests(&histories, 14), None);
         histories.forget(5_000);
         assert!(histories.of("m").is_none());
-    }
-
-    #[test]
-    fn counts_that_cannot_be_true_add_nothing() {
-        let mut histories = Histories::default();
-        let good = cell(10, &[("v1", 5)]);
-        histories.absorb("m", Some("v1"), &good, 11).unwrap();
-        let bad = cell(10, &[("v1", 5), ("v2", u64::MAX)]);
-        assert!(histories.absorb("m", Some("v1"), &bad, 11).is_err());
-        assert_eq!(requests(&histories, 12), Some(vec![5]));
     }
 }

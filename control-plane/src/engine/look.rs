@@ -1,15 +1,18 @@
 //! What the state machine is told about the world at each look.
 
 use super::commands::Stop;
-use super::run::{Fleet, Run};
+use super::run::{Closed, Fleet, Run};
 use super::stage::Cause;
 use super::{Engine, EngineError};
+use crate::metrics::BROKEN;
 use serinus_core::evidence::{self, Basis};
 use serinus_core::plan::view;
 use serinus_core::rollout::{self, Facts, FleetFacts};
 use serinus_evidence::ENGINE_VERSION;
 use serinus_proto::v1;
+use std::collections::BTreeSet;
 use v1::event::Kind;
+use v1::guardrail::Action;
 
 /// Assigned canary requests of which none finished, before that counts as failure.
 const NONE_FINISHED: u64 = 10;
@@ -35,6 +38,7 @@ impl Engine {
         if !all {
             return Ok(());
         }
+        self.start_queued(now_ms)?;
         for (sidecar, id, model) in self.lost(now_ms) {
             let kind = Kind::SidecarLost(v1::SidecarLost { sidecar });
             self.emit(&id, &model, &Cause::own(), vec![kind], now_ms)?;
@@ -44,12 +48,41 @@ impl Engine {
         Ok(())
     }
 
+    /// Starts what waits for a model whose active rollout has ended.
+    fn start_queued(&mut self, now_ms: u64) -> Result<(), EngineError> {
+        let waiting = self.book.waiting.values();
+        let queued = waiting.filter(|waiting| waiting.is_queued());
+        let models: BTreeSet<String> = queued.map(|waiting| waiting.model.clone()).collect();
+        for model in models {
+            let started = match self.desk(now_ms).start_next(&model) {
+                Ok(started) => started,
+                Err(Stop::Broken(error)) => return Err(error.into()),
+                Err(Stop::Refused(refused)) => return Err(EngineError::Log(refused.to_string())),
+            };
+            if let Some(id) = started {
+                self.connect_sources(&id);
+                self.stale.rollouts.insert(id);
+            }
+        }
+        Ok(())
+    }
+
     fn look_at(&mut self, id: &str, now_ms: u64) -> Result<(), EngineError> {
+        let report_ms = self.report_s() * 1000;
+        let fleet = &self.fleet;
+        let name = |source| fleet.name_of(source);
         let Some(run) = self.book.runs.get_mut(id) else {
             return Ok(());
         };
-        run.touched = false;
-        let closed = run.close(now_ms);
+        let waits = self.shortage.is_some();
+        if !waits {
+            run.touched = false;
+        }
+        let closed = if waits {
+            Closed::default()
+        } else {
+            run.close(now_ms, report_ms, &name)
+        };
         let first = run.slices - closed.slices.len() as u64 + 1;
         let numbered = (first..).zip(closed.slices);
         let slices = numbered.map(|(seq, slice)| (id.to_owned(), seq, slice));
@@ -58,6 +91,12 @@ impl Engine {
         let numbered = (first..).zip(closed.label_slices);
         let slices = numbered.map(|(seq, slice)| (id.to_owned(), seq, slice));
         self.stage.batch.label_slices.extend(slices);
+        if let Some((checkpoint, old)) = run.checkpoint() {
+            let batch = &mut self.stage.batch;
+            batch.checkpoints.push((id.to_owned(), checkpoint));
+            let old = old.map(|slices| (id.to_owned(), slices));
+            batch.drop_checkpoints.extend(old);
+        }
         let model = run.rollout.model.clone();
         self.refresh(id, &model, now_ms);
         let Some(run) = self.book.runs.get(id) else {
@@ -68,6 +107,7 @@ impl Engine {
         if kinds.is_empty() {
             return Ok(());
         }
+        alarm(&model, &kinds);
         let cause = Cause {
             look: run.observed.clone(),
             ..Cause::own()
@@ -82,27 +122,41 @@ impl Engine {
         let models = &self.book.models;
         let assigned_at = models.get(model).map_or(0, |model| model.assigned_at);
         let wanted = self.fence(assigned_at);
+        let regressed = self.book.regression(self.generation).is_some();
+        let quarantine = &self.book.quarantine;
         let Some(run) = self.book.runs.get_mut(id) else {
             return;
         };
+        let canary = run.cells.names().1;
         let of = (self.fleet.version(), wanted);
         if run.fleet.as_ref().is_none_or(|known| known.of != of) {
+            let selector = run.rollout.selector.as_ref();
             run.fleet = Some(Fleet {
                 of,
-                facts: self.fleet.facts(model, wanted),
-                view: self.fleet.view(model, run.cells.names().1, wanted),
+                facts: self
+                    .fleet
+                    .facts((model, canary), wanted, selector, quarantine),
+                view: self
+                    .fleet
+                    .view((model, canary), wanted, selector, quarantine),
             });
         }
         let facts_of_fleet = run.fleet.as_ref().map(|fleet| fleet.facts.clone());
-        let fleet = run.observe(&facts_of_fleet.unwrap_or_default(), now_ms);
+        let mut facts = facts_of_fleet.unwrap_or_default();
+        if facts.quarantined > 0 {
+            facts.quarantined_share = self.fleet.quarantined_share(model, quarantine);
+        }
+        facts.fence_regressed = regressed;
+        let fleet = run.observe(&facts, now_ms);
         judge(run);
         let look = observe(run, fleet, now_ms);
         let judged = run.judged.as_ref();
-        run.facts = judged.map(|judged| Facts::new(&judged.judged, &look));
+        let facts = judged.map(|judged| Facts::new(&judged.judged, &look));
+        run.facts = facts.map(|facts| run.doubts.apply(facts, &run.rollout));
         run.observed = Some(look);
     }
 
-    /// Puts the control plane's own events into the log.
+    /// Puts the control plane's own events into the log. Without room on the disk, those of a rollback only.
     pub(super) fn emit(
         &mut self,
         id: &str,
@@ -111,12 +165,41 @@ impl Engine {
         kinds: Vec<Kind>,
         now_ms: u64,
     ) -> Result<(), EngineError> {
+        if self.shortage.is_some() && !kinds.iter().any(|kind| matches!(kind, Kind::RolledBack(_)))
+        {
+            return Ok(());
+        }
         let mut desk = self.desk(now_ms);
         match desk.emit(id, model, cause, kinds) {
             Ok(()) => Ok(()),
             Err(Stop::Broken(error)) => Err(error.into()),
             Err(Stop::Refused(refused)) => Err(EngineError::Log(refused.to_string())),
         }
+    }
+}
+
+/// Tells of guardrails that were found broken and do not roll back: once per change of a verdict.
+fn alarm(model: &str, kinds: &[Kind]) {
+    for kind in kinds {
+        let Kind::VerdictChanged(v1::VerdictChanged {
+            evidence: Some(row),
+            ..
+        }) = kind
+        else {
+            continue;
+        };
+        let action = match row.on_breach() {
+            Action::Hold => "hold",
+            Action::Notify => "notify",
+            Action::Rollback | Action::Unspecified => continue,
+        };
+        if row.verdict() != v1::Verdict::Harmful {
+            continue;
+        }
+        let (model, guardrail) = (model.to_owned(), row.name.clone());
+        tracing::warn!(model, guardrail, action, "guardrail broken");
+        metrics::counter!(BROKEN, "model" => model, "guardrail" => guardrail, "action" => action)
+            .increment(1);
     }
 }
 
@@ -135,22 +218,31 @@ fn observe(run: &mut Run, fleet: FleetFacts, now_ms: u64) -> v1::Look {
     run.no_evidence_since_ms = missing.then_some(since);
     let now_s = now_ms / 1000;
     let bad: Vec<_> = run.breakers.bad_cells(now_s).copied().collect();
-    let in_step = run.activity.since_epoch(run.rollout.step_epoch);
+    let in_step = run.in_step();
     v1::Look {
         engine_version: ENGINE_VERSION,
         slices: run.slices,
         label_slices: run.label_slices,
-        canary_requests_in_step: in_step.canary.judged,
+        canary_requests_in_step: in_step.canary.judged.saturating_sub(run.judged_before()),
         expected_canary_since_last: expected(run, now_s),
         breakers: breakers(&bad),
         none_finished: none_finished(run, now_s),
         exposed_keys: run.keys.exposed(),
         no_evidence_since_ms: run.no_evidence_since_ms,
+        serving: fleet.serving,
+        none_selected_since_ms: fleet.none_selected_since_ms,
         connected: fleet.connected,
         current: fleet.current,
         rejected: fleet.rejected,
         rejection: fleet.rejection,
         current_since_ms: fleet.current_since_ms,
+        frozen_until_ms: run.frozen_until_ms(now_ms),
+        warming: fleet.warming,
+        not_ready: fleet.not_ready,
+        reverted: fleet.reverted,
+        quarantined: fleet.quarantined,
+        quarantined_share: fleet.quarantined_share,
+        fence_regressed: fleet.fence_regressed,
     }
 }
 

@@ -40,6 +40,20 @@ pub(super) enum Message {
         /// Sent after its issuer number is on disk.
         reply: Reply<Session>,
     },
+    /// A sidecar whose streams break asks.
+    Fetch {
+        /// What it says of itself.
+        hello: v1::Hello,
+        /// Sent after the commit.
+        reply: Reply<v1::Push>,
+    },
+    /// A sidecar says again what it holds.
+    Resync {
+        /// Whose.
+        session: u64,
+        /// What it holds.
+        held: Vec<v1::HeldAssignment>,
+    },
     /// A sidecar's answer to a push.
     Ack {
         /// Whose.
@@ -65,6 +79,22 @@ pub(super) enum Message {
         report: v1::ReportRequest,
         /// Sent after the commit.
         reply: Reply<v1::ReportAck>,
+    },
+    /// Finished rollouts of which the store keeps nothing any more, and incarnations not heard of since.
+    Forget {
+        /// The rollouts, by id.
+        rollouts: Vec<String>,
+        /// Incarnations that were heard of last before, unix milliseconds.
+        silent_since_ms: u64,
+    },
+    /// A sidecar's reports are to count again.
+    Release {
+        /// Who asks.
+        actor: String,
+        /// What.
+        request: v1::ReleaseSidecarRequest,
+        /// Sent after the commit.
+        reply: Reply<Result<v1::SidecarInfo, CommandError>>,
     },
     /// Outcomes.
     Outcomes {

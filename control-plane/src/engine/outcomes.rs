@@ -51,6 +51,7 @@ pub(super) fn take(
         // In 0..=1 by the check above.
         let ppm = (outcome.value * 1e6).round() as u32;
         let taken = run.label(
+            id.issuer.into(),
             index,
             id.epoch.into(),
             id.second.into(),

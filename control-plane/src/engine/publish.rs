@@ -5,8 +5,11 @@ use super::fleet::{Sidecar, fence_to_wire};
 use super::handle::{Assignments, Views};
 use super::run::Run;
 use super::{Engine, assign};
+use crate::store::Shortage;
 use serinus_common::fence::Fence;
+use serinus_core::freeze::Freezes;
 use serinus_core::rollout;
+use serinus_core::selector::selects;
 use serinus_proto::{stored::v1 as stored, v1};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,6 +22,7 @@ pub(super) struct Published {
     assignments: watch::Sender<Arc<Assignments>>,
     revision: watch::Sender<u64>,
     latches: broadcast::Sender<v1::Latch>,
+    shortage: watch::Sender<Option<Shortage>>,
 }
 
 impl Published {
@@ -28,6 +32,7 @@ impl Published {
             assignments: watch::Sender::default(),
             revision: watch::Sender::default(),
             latches: broadcast::Sender::new(256),
+            shortage: watch::Sender::default(),
         }
     }
 
@@ -49,6 +54,20 @@ impl Published {
 
     pub(super) fn latch_sender(&self) -> broadcast::Sender<v1::Latch> {
         self.latches.clone()
+    }
+
+    pub(super) fn shortage(&self) -> watch::Receiver<Option<Shortage>> {
+        self.shortage.subscribe()
+    }
+
+    pub(super) fn short_of_room(&self, now: Option<&Shortage>) {
+        self.shortage.send_if_modified(|held| {
+            let changed = held.as_ref() != now;
+            if changed {
+                *held = now.cloned();
+            }
+            changed
+        });
     }
 
     /// Tells every connected sidecar to stop these rollouts' canaries.
@@ -75,6 +94,7 @@ impl Stale {
     /// Everything, for a start.
     pub(super) fn all(book: &Book) -> Self {
         let rollouts = book.runs.keys().chain(book.finished.keys());
+        let rollouts = rollouts.chain(book.waiting.keys());
         Self {
             rollouts: rollouts.cloned().collect(),
             models: book.models.keys().cloned().collect(),
@@ -97,7 +117,11 @@ impl Engine {
     /// Lets what is on disk be seen; of the sidecars only in `thorough` turns.
     pub(super) fn publish(&mut self, now_ms: u64, thorough: bool) {
         let revision = self.stage.last_revision();
-        let stale = std::mem::take(&mut self.stale);
+        let mut stale = std::mem::take(&mut self.stale);
+        // What happens to one of them changes the places of the others.
+        let queues = stale.models.iter().flat_map(|model| self.book.queue(model));
+        let waiting: Vec<String> = queues.map(|waiting| waiting.id.clone()).collect();
+        stale.rollouts.extend(waiting);
         self.assign(&stale.models);
         let views = Arc::new(self.views(&stale, now_ms, thorough));
         self.published.views.send_replace(views);
@@ -117,6 +141,13 @@ impl Engine {
             let Some(new) = assign::of(&self.book, name, self.generation, self.term) else {
                 continue;
             };
+            let narrowed = assign::narrowed(&self.book, name, self.generation, self.term);
+            if held.narrowed.get(name) != narrowed.as_ref() {
+                assignments.narrowed.remove(name);
+                let narrowed = narrowed.map(|of| (name.clone(), of));
+                assignments.narrowed.extend(narrowed);
+                changed = true;
+            }
             let old = held.by_model.get(name);
             if old.is_none_or(|old| **old != new) {
                 assignments.by_model.insert(name.clone(), Arc::new(new));
@@ -135,14 +166,18 @@ impl Engine {
         let mut views = Views::clone(&before);
         for id in &stale.rollouts {
             let view = self.rollout_view(id, now_ms);
-            let view = view.map(|view| (id.clone(), Arc::new(view)));
-            views.rollouts.extend(view);
+            match view {
+                Some(view) => views.rollouts.insert(id.clone(), Arc::new(view)),
+                None => views.rollouts.remove(id),
+            };
         }
         for name in &stale.models {
             let view = self.model_view(name);
             let view = view.map(|view| (name.clone(), Arc::new(view)));
             views.models.extend(view);
         }
+        views.revision = self.stage.last_revision();
+        views.fence_regressed = self.book.regression(self.generation).cloned();
         if thorough {
             let sidecars = self.fleet.sidecars.iter();
             views.sidecars = sidecars
@@ -156,6 +191,17 @@ impl Engine {
     pub(super) fn rollout_view(&self, id: &str, now_ms: u64) -> Option<v1::Rollout> {
         if let Some(run) = self.book.runs.get(id) {
             return Some(self.active_view(run, now_ms));
+        }
+        if let Some(waiting) = self.book.waiting.get(id) {
+            let queue = self.book.queue(&waiting.model);
+            let position = queue.iter().position(|of| of.id == waiting.id);
+            let position = position.map_or(0, |at| at + 1);
+            let mut view = waiting.view(u32::try_from(position).unwrap_or(u32::MAX));
+            if position == 1 {
+                let frozen = Freezes::of(&waiting.plan).at(now_ms);
+                view.frozen_until = frozen.until_ms.map(rollout::timestamp);
+            }
+            return Some(view);
         }
         let finished = self.book.finished.get(id)?;
         let mut view = rollout::view(&finished.rollout);
@@ -177,7 +223,12 @@ impl Engine {
         view.fence = Some(fence_to_wire(fence));
         view.fleet = match &run.fleet {
             Some(known) if known.of == (self.fleet.version(), fence) => Some(known.view.clone()),
-            _ => Some(self.fleet.view(model, run.cells.names().1, fence)),
+            _ => {
+                let selector = run.rollout.selector.as_ref();
+                let of = (model.as_str(), run.cells.names().1);
+                let quarantine = &self.book.quarantine;
+                Some(self.fleet.view(of, fence, selector, quarantine))
+            }
         };
         view.traffic = Some(run.activity.traffic(run.keys.exposed()));
         view.decision = run
@@ -199,7 +250,19 @@ impl Engine {
             revision: model.revision,
             active_rollout: model.active.clone().unwrap_or_default(),
             latest_rollout: model.latest.clone().unwrap_or_default(),
+            queued_rollouts: self
+                .book
+                .queue(name)
+                .into_iter()
+                .map(|waiting| waiting.id.clone())
+                .collect(),
         })
+    }
+
+    /// One sidecar as everybody sees it, if it is known.
+    pub(super) fn sidecar_named(&self, name: &str) -> Option<v1::SidecarInfo> {
+        let sidecar = self.fleet.sidecars.get(name)?;
+        Some(self.sidecar_view(name, sidecar))
     }
 
     fn sidecar_view(&self, name: &str, sidecar: &Sidecar) -> v1::SidecarInfo {
@@ -216,6 +279,14 @@ impl Engine {
                 .map(|model| self.sidecar_model(sidecar, model))
                 .collect(),
             committed_seq: source.map_or(0, |source| source.taken_seq),
+            labels: sidecar.labels.clone(),
+            quarantined: self
+                .book
+                .quarantine
+                .why(name, sidecar.incarnation)
+                .unwrap_or_default()
+                .to_owned(),
+            ahead: sidecar.ahead,
         }
     }
 
@@ -236,18 +307,24 @@ impl Engine {
                 .filter(move |variant| variant.model == model);
             here.filter(move |variant| (variant.variant == canary) == is_canary)
         };
+        let selector = run.and_then(|run| run.rollout.selector.as_ref());
         v1::SidecarModel {
+            not_selected: !selects(selector, &sidecar.labels),
             model: model.to_owned(),
             rollout: run.map_or_else(String::new, |run| run.rollout.id.clone()),
             epoch: run.map_or(0, |run| run.rollout.epoch),
-            current: holding.fence == wanted,
+            current: holding.fence == wanted && !holding.warming,
             rejection: holding
                 .rejection
                 .map_or_else(String::new, |(_, detail)| detail),
             stable_ready: of(false).any(|variant| variant.ready),
             canary_ready: of(true).any(|variant| variant.ready),
             breaker_open: of(true).any(|variant| variant.breaker_open),
-            reverted: of(true).any(|variant| variant.reverted),
+            reverted: holding.reverted || of(true).any(|variant| variant.reverted),
+            warming: holding.warming,
+            killed: of(true).any(|variant| variant.killed),
+            stale: of(true).any(|variant| variant.stale),
+            latched: of(true).any(|variant| variant.latched),
         }
     }
 

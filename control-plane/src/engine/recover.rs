@@ -16,6 +16,11 @@ use std::sync::Arc;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
+/// Entries of the log that are read at a time.
+const PAGE: usize = 1000;
+/// Before a checkpoint: among so many slices of labels is the last one of each guardrail.
+const DOUBTED_LABELS: u64 = 64;
+
 /// Messages that wait for the engine; a full mailbox makes callers wait.
 const MAILBOX: usize = 4096;
 
@@ -34,9 +39,9 @@ pub enum StartError {
 
 pub(super) fn start(store: Arc<dyn Store>, version: &str) -> Result<(Engine, Handle), StartError> {
     let loaded = store.load()?;
-    let (book, requests) = replay(&loaded)?;
+    let (book, requests) = replay(store.as_ref(), &loaded)?;
     let mut fleet = Fleet::default();
-    fleet.restore(&loaded.sources, loaded.meta.last_issuer);
+    fleet.restore(&loaded.sources, loaded.meta.last_issuer, time::now_ms());
     let (post, mailbox) = mpsc::channel(MAILBOX);
     let published = Published::new();
     let mut engine = Engine {
@@ -50,7 +55,9 @@ pub(super) fn start(store: Arc<dyn Store>, version: &str) -> Result<(Engine, Han
         stage: Stage::new(store.last_revision()),
         published,
         stale: Stale::default(),
+        shortage: None,
         begun: false,
+        restored: loaded.restored.clone(),
         store: store.clone(),
     };
     engine.restore_runs(loaded.pending)?;
@@ -62,30 +69,43 @@ pub(super) fn start(store: Arc<dyn Store>, version: &str) -> Result<(Engine, Han
             engine.fence(store.last_revision()),
         )),
         engine_version: ENGINE_VERSION,
+        fence_regressed: None,
     };
     let handle = Handle {
         mailbox: post,
         views: engine.published.views(),
         revision: engine.published.revision(),
         latches: engine.published.latch_sender(),
+        shortage: engine.published.shortage(),
         store,
         info,
     };
     Ok((engine, handle))
 }
 
-fn replay(loaded: &Loaded) -> Result<(Book, Requests), StartError> {
+/// Follows the log page by page: however long it is, little of it is in memory at a time.
+fn replay(store: &dyn Store, loaded: &Loaded) -> Result<(Book, Requests), StartError> {
     let mut book = Book::default();
     let mut requests = Requests::default();
-    // Nothing was heard from sidecars yet: a rollout begins with what its record holds, or with nothing.
-    for record in &loaded.records {
-        if let Some(event) = &record.event {
-            book.apply(event, record.stable_history.as_ref())
-                .map_err(|error| StartError::Log(error.to_string()))?;
-        }
-        requests.follow(record);
+    for done in &loaded.requests {
+        requests.remember(done.clone());
     }
-    Ok((book, requests))
+    let mut at = 0;
+    loop {
+        let records = store.records(at, PAGE)?;
+        // Nothing was heard from sidecars yet: a rollout begins with what its record holds, or with nothing.
+        for record in &records {
+            if let Some(event) = &record.event {
+                at = event.revision;
+                book.apply(event, record.stable_history.as_ref())
+                    .map_err(|error| StartError::Log(error.to_string()))?;
+            }
+            requests.follow(record);
+        }
+        if records.len() < PAGE {
+            return Ok((book, requests));
+        }
+    }
 }
 
 impl Engine {
@@ -93,16 +113,37 @@ impl Engine {
     fn restore_runs(&mut self, pending: Vec<(String, stored::Pending)>) -> Result<(), StartError> {
         let pending: BTreeMap<String, stored::Pending> = pending.into_iter().collect();
         for (id, run) in &mut self.book.runs {
-            for (_, slice) in self.store.slices(id, 0, usize::MAX)? {
-                run.refold(&slice);
+            run.resume(&self.store.checkpoints(id)?);
+            let (mut at, labels) = (run.slices, run.label_slices);
+            let last = at.saturating_sub(1);
+            for (_, slice) in self.store.slices(id, last, (at - last) as usize)? {
+                run.doubts.follow(&slice);
             }
-            for (_, slice) in self.store.label_slices(id, 0, usize::MAX)? {
-                run.fold_labels(&slice);
+            let last = labels.saturating_sub(DOUBTED_LABELS);
+            for (_, slice) in self
+                .store
+                .label_slices(id, last, (labels - last) as usize)?
+            {
+                run.doubts.follow_labels(&slice);
+            }
+            loop {
+                let slices = self.store.slices(id, at, PAGE)?;
+                for (seq, slice) in &slices {
+                    at = *seq;
+                    run.refold(slice);
+                }
+                if slices.len() < PAGE {
+                    break;
+                }
+            }
+            for (_, slice) in self.store.label_slices(id, labels, usize::MAX)? {
+                run.refold_labels(&slice);
             }
             if let Some(pending) = pending.get(id) {
                 run.restore(pending);
             }
             run.restore_sources(&pending);
+            run.prove();
         }
         for (id, finished) in &mut self.book.finished {
             finished.unsaved = None;

@@ -32,6 +32,16 @@ impl Cause {
     }
 }
 
+/// The reader that an event needs: one that ignores an event of these would have another state.
+fn min_reader(kind: &Kind) -> u32 {
+    let restored = |held: &v1::Held| held.cause() == v1::Cause::Restored;
+    match kind {
+        Kind::Restored(_) => 1,
+        Kind::Held(held) if restored(held) => 1,
+        _ => 0,
+    }
+}
+
 /// The batch being filled.
 #[derive(Default)]
 pub(super) struct Stage {
@@ -88,6 +98,7 @@ impl Stage {
             if matches!(kind, Kind::RolledBack(_)) {
                 self.rolled_back.push(rollout.to_owned());
             }
+            let min_reader = min_reader(&kind);
             let event = v1::Event {
                 revision: self.last_revision,
                 time: Some(timestamp(now_ms)),
@@ -109,6 +120,7 @@ impl Stage {
                 part,
                 stable_history,
                 look: look.take(),
+                min_reader,
             };
             requests.follow(&record);
             self.batch.records.push(record);

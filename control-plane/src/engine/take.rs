@@ -1,16 +1,15 @@
 //! One message at a time: the state changes in memory, the answer waits for the commit.
 
-use super::commands::{Desk, Outcome, Stop};
-use super::fleet::{Holding, fence};
+use super::commands::{Desk, Named, Outcome, Stop};
+use super::fleet::fence;
 use super::handle::{Command, CommandError};
 use super::message::{Message, Reply, Session};
 use super::stage::Cause;
-use super::{Engine, EngineError, LOST_AFTER_MS, outcomes};
+use super::{Engine, EngineError, LOST_AFTER_MS, assign, outcomes};
+use crate::store::Urgency;
 use rand::RngExt as _;
-use serinus_core::ledger::counts::CountsError;
-use serinus_proto::v1;
-use std::collections::BTreeSet;
-use v1::event::Kind;
+use serinus_core::selector::selects;
+use serinus_proto::v1::{self, event::Kind};
 
 impl Engine {
     /// Takes one message.
@@ -26,17 +25,39 @@ impl Engine {
                 request,
                 reply,
             } => self.set_stable(&actor, &request, reply, now_ms),
-            Message::Attach { hello, reply } => self.attach(&hello, reply, now_ms),
+            Message::Attach { hello, reply } => {
+                let newcomer = !self.fleet.knows(&hello.sidecar, hello.incarnation);
+                if newcomer && self.has_no_room_for_newcomers() {
+                    return Ok(());
+                }
+                self.attach(&hello, reply, now_ms)
+            }
+            Message::Fetch { hello, reply } => self.fetch(&hello, reply, now_ms),
+            Message::Resync { session, held } => {
+                self.resync(session, &held, now_ms);
+                Ok(())
+            }
             Message::Ack { session, ack } => self.acknowledge(session, &ack, now_ms),
             Message::Status { session, status } => self.status(session, status, now_ms),
             Message::Detach { session } => {
                 self.detach(session, now_ms);
                 Ok(())
             }
-            Message::Report { report, reply } => {
-                self.report(&report, reply, now_ms);
+            // Who asked hears that there is no answer, and asks again later.
+            Message::Report { .. } | Message::Outcomes { .. } if self.shortage.is_some() => Ok(()),
+            Message::Report { report, reply } => self.report(&report, reply, now_ms),
+            Message::Forget {
+                rollouts,
+                silent_since_ms,
+            } => {
+                self.forget(rollouts, silent_since_ms);
                 Ok(())
             }
+            Message::Release {
+                actor,
+                request,
+                reply,
+            } => self.release(&actor, &request, reply, now_ms),
             Message::Outcomes { items, reply } => self.outcomes(&items, reply, now_ms),
         }
     }
@@ -46,6 +67,8 @@ impl Engine {
             book: &mut self.book,
             requests: &mut self.requests,
             stage: &mut self.stage,
+            shortage: self.shortage.as_ref(),
+            generation: self.generation,
             now_ms,
         }
     }
@@ -82,10 +105,18 @@ impl Engine {
         now_ms: u64,
     ) -> Result<(), EngineError> {
         let answer = match self.desk(now_ms).set_stable(actor, request) {
-            Ok(name) => self.model_view(&name).ok_or(CommandError::NotFound {
+            Ok(Named::Model(name)) => self.model_view(&name).ok_or(CommandError::NotFound {
                 kind: "model",
                 name,
             }),
+            Ok(Named::WouldBe(stable)) => {
+                let known = self.model_view(&request.model).unwrap_or_default();
+                Ok(v1::Model {
+                    name: request.model.clone(),
+                    stable: Some(stable),
+                    ..known
+                })
+            }
             Err(Stop::Refused(refused)) => Err(refused),
             Err(Stop::Broken(error)) => return Err(error.into()),
         };
@@ -94,7 +125,7 @@ impl Engine {
     }
 
     /// The answer goes out after the commit that holds what it speaks of.
-    fn reply<T: Send + 'static>(&mut self, reply: Reply<T>, answer: T) {
+    pub(super) fn reply<T: Send + 'static>(&mut self, reply: Reply<T>, answer: T) {
         self.stage.after.push(Box::new(move || {
             // An error means that the caller has gone away.
             let _ = reply.send(answer);
@@ -109,19 +140,19 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let secret = rand::rng().random();
         let (issuer, source, new) = self.fleet.source(&hello.sidecar, hello.incarnation, secret);
+        source.heard_ms = now_ms;
         let welcome = v1::Welcome {
             issuer: issuer.into(),
             id_key: source.key.secret.to_vec(),
             id_key_id: source.key.id.into(),
             committed_seq: source.taken_seq,
-            report_interval: Some(prost_types::Duration {
-                seconds: 1,
-                nanos: 0,
-            }),
+            report_interval: None,
+            capabilities: vec!["warming".to_owned()],
         };
         if new {
             self.stage.sources.insert(issuer);
             self.stage.batch.meta = Some(self.meta());
+            self.stage.batch.urgency = self.stage.batch.urgency.max(Urgency::Small);
         }
         let (id, gone, replaced) = self.fleet.attach(hello, issuer, now_ms);
         for run in self.book.runs.values_mut() {
@@ -134,11 +165,15 @@ impl Engine {
                 run.progress.disconnect(issuer.into());
             }
         }
-        self.compare_fences(hello);
+        self.compare_fences(hello, now_ms)?;
         self.follow_latches(hello, now_ms)?;
+        self.follow_labels(hello, now_ms)?;
         let session = Session {
             id,
-            welcome,
+            welcome: v1::Welcome {
+                report_interval: Some(self.report_interval()),
+                ..welcome
+            },
             assignments: self.published.assignments(),
             latches: self.published.latches(),
             replaced,
@@ -147,23 +182,82 @@ impl Engine {
         Ok(())
     }
 
-    /// A sidecar that holds a later instruction than any of ours got it from somebody else, or our history was lost. It
-    /// will refuse what we send.
-    fn compare_fences(&self, hello: &v1::Hello) {
-        let ours = self.fence(self.stage.last_revision());
-        for held in &hello.held {
-            let theirs = fence(held.fence.as_ref());
-            if theirs > ours {
-                tracing::error!(
-                    sidecar = hello.sidecar,
-                    model = held.model,
-                    held = %theirs,
-                    newest = %ours,
-                    "FENCE_REGRESSION: the sidecar follows another control plane, or a backup was restored without a \
-                     new generation; it obeys nothing from here"
-                );
-            }
+    /// For a sidecar whose streams break. It is not connected: what it holds is known as of now, and nothing waits for it.
+    fn fetch(
+        &mut self,
+        hello: &v1::Hello,
+        reply: Reply<v1::Push>,
+        now_ms: u64,
+    ) -> Result<(), EngineError> {
+        self.fleet.heard(hello, now_ms);
+        self.compare_fences(hello, now_ms)?;
+        self.follow_latches(hello, now_ms)?;
+        let assignments = self.published.assignments();
+        let (models, labels) = (hello.models.clone(), hello.labels.clone());
+        let held = hello.held.clone();
+        // What is published after the commit that these messages are in.
+        self.stage.after.push(Box::new(move || {
+            let table = assignments.borrow();
+            let wanted = models.iter().filter_map(|model| table.of(model, &labels));
+            let removed = held.into_iter().map(|held| held.model);
+            let push = v1::Push {
+                nonce: 0,
+                assignments: wanted.map(|assignment| (**assignment).clone()).collect(),
+                removed: removed
+                    .filter(|model| !table.by_model.contains_key(model))
+                    .collect(),
+                snapshot_complete: true,
+            };
+            // An error means that the caller has gone away.
+            let _ = reply.send(push);
+        }));
+        Ok(())
+    }
+
+    /// What a sidecar holds is not what it was thought to.
+    fn resync(&mut self, session: u64, held: &[v1::HeldAssignment], now_ms: u64) {
+        if let Some((name, sidecar)) = self.fleet.by_session(session) {
+            tracing::warn!(sidecar = name, "what it holds is not what was thought");
+            sidecar.last_seen_ms = now_ms;
+            sidecar.holds(held);
         }
+    }
+
+    /// A sidecar that holds the present instruction as it is for others: its labels have changed. It is told anew, under
+    /// another fence, since one fence has one content.
+    fn follow_labels(&mut self, hello: &v1::Hello, now_ms: u64) -> Result<(), EngineError> {
+        for held in &hello.held {
+            let Some(run) = self.book.active(&held.model) else {
+                continue;
+            };
+            let Some(selector) = run.rollout.selector.clone() else {
+                continue;
+            };
+            let id = run.rollout.id.clone();
+            let assigned_at = self
+                .book
+                .models
+                .get(&held.model)
+                .map_or(0, |of| of.assigned_at);
+            let same_fence = fence(held.fence.as_ref()) == self.fence(assigned_at);
+            let selected = selects(Some(&selector), &hello.labels);
+            let (generation, term) = (self.generation, self.term);
+            let wanted = if selected {
+                assign::of(&self.book, &held.model, generation, term).map(|of| of.digest)
+            } else {
+                let narrowed = assign::narrowed(&self.book, &held.model, generation, term);
+                narrowed.map(|of| of.others.digest)
+            };
+            if !same_fence || wanted == Some(held.digest) {
+                continue;
+            }
+            let kind = Kind::SelectionChanged(v1::SelectionChanged {
+                sidecar: hello.sidecar.clone(),
+                selected,
+            });
+            self.emit(&id, &held.model, &Cause::own(), vec![kind], now_ms)?;
+        }
+        Ok(())
     }
 
     /// A latch that a sidecar was sent before its rollback was on disk: the rollback follows now.
@@ -176,6 +270,7 @@ impl Engine {
                 kind: serinus_core::rollout::CommandKind::Rollback,
                 expected_revision: 0,
                 reason: format!("latched at sidecar {}", hello.sidecar),
+                force: false,
             };
             let Ok(kinds) = serinus_core::rollout::command(&run.rollout, now_ms, &command) else {
                 continue;
@@ -186,92 +281,6 @@ impl Engine {
                 ..Cause::own()
             };
             self.emit(&id, &model, &cause, kinds, now_ms)?;
-        }
-        Ok(())
-    }
-
-    fn acknowledge(&mut self, session: u64, ack: &v1::Ack, now_ms: u64) -> Result<(), EngineError> {
-        let Some((name, sidecar)) = self.fleet.by_session(session) else {
-            return Ok(());
-        };
-        let name = name.to_owned();
-        sidecar.last_seen_ms = now_ms;
-        let mut refused = Vec::new();
-        for result in &ack.results {
-            let fence = fence(result.fence.as_ref());
-            let Some(holding) = sidecar.holding.get_mut(&result.model) else {
-                continue;
-            };
-            if result.outcome() == v1::ack_result::Outcome::Applied {
-                *holding = Holding {
-                    fence,
-                    rejection: None,
-                };
-            } else if !result.stale_fence {
-                let rejection = Some((fence, result.detail.clone()));
-                if holding.rejection != rejection {
-                    holding.rejection = rejection;
-                    refused.push((result.model.clone(), result.detail.clone()));
-                }
-            }
-        }
-        for (model, detail) in refused {
-            tracing::warn!(sidecar = name, model, detail, "assignment refused");
-            let Some(id) = self.book.active(&model).map(|run| run.rollout.id.clone()) else {
-                continue;
-            };
-            let kind = Kind::AssignmentRejected(v1::AssignmentRejected {
-                sidecar: name.clone(),
-                detail,
-            });
-            self.emit(&id, &model, &Cause::own(), vec![kind], now_ms)?;
-        }
-        Ok(())
-    }
-
-    fn status(&mut self, session: u64, status: v1::Status, now_ms: u64) -> Result<(), EngineError> {
-        let Some((name, sidecar)) = self.fleet.by_session(session) else {
-            return Ok(());
-        };
-        let name = name.to_owned();
-        sidecar.last_seen_ms = now_ms;
-        let was_open = |variant: &v1::VariantStatus| {
-            let same = |old: &&v1::VariantStatus| {
-                old.model == variant.model && old.variant == variant.variant
-            };
-            sidecar
-                .variants
-                .iter()
-                .find(same)
-                .is_some_and(|old| old.breaker_open)
-        };
-        let turned: Vec<_> = status
-            .variants
-            .iter()
-            .filter(|variant| variant.breaker_open != was_open(variant))
-            .cloned()
-            .collect();
-        sidecar.variants = status.variants;
-        for variant in turned {
-            let Some(run) = self.book.active(&variant.model) else {
-                continue;
-            };
-            if run.rollout.id != variant.rollout {
-                continue;
-            }
-            let (id, model) = (run.rollout.id.clone(), variant.model);
-            let changed = v1::BreakerChanged {
-                sidecar: name.clone(),
-                variant: variant.variant,
-                open: variant.breaker_open,
-            };
-            self.emit(
-                &id,
-                &model,
-                &Cause::own(),
-                vec![Kind::BreakerChanged(changed)],
-                now_ms,
-            )?;
         }
         Ok(())
     }
@@ -309,96 +318,16 @@ impl Engine {
         lost
     }
 
-    fn report(&mut self, report: &v1::ReportRequest, reply: Reply<v1::ReportAck>, now_ms: u64) {
-        let secret = rand::rng().random();
-        let (issuer, source, new) = self
-            .fleet
-            .source(&report.sidecar, report.incarnation, secret);
-        let taken = source.taken_seq;
-        // Also before the first one that we see of an incarnation: a sidecar that cannot send what is missing, because
-        // an earlier history of ours had it, takes a new incarnation.
-        let next = report.seq == taken + 1;
-        if next {
-            source.taken_seq = report.seq;
-        }
-        if new {
-            // Whether the report is taken or not: the number must never be given again.
-            self.stage.batch.meta = Some(self.meta());
-        }
-        if new || next {
-            self.stage.sources.insert(issuer);
-        }
-        if next {
-            self.count(report, issuer.into(), now_ms);
-        }
-        let gap = report.seq > taken + 1;
-        self.reply(
-            reply,
-            v1::ReportAck {
-                committed_seq: if next { report.seq } else { taken },
-                resend_after: if gap { taken } else { 0 },
-                resend: gap,
-            },
-        );
-    }
-
-    /// Adds what a report says to the rollouts that it is about.
-    fn count(&mut self, report: &v1::ReportRequest, source: u64, now_ms: u64) {
-        let mut about = BTreeSet::new();
-        for cell in &report.cells {
-            if self.book.runs.contains_key(&cell.rollout) {
-                about.insert(cell.rollout.clone());
-            }
-            if let Err(refused) = self.count_cell(&report.sidecar, cell, source, now_ms) {
-                metrics::counter!("serinus_cells_refused_total").increment(1);
-                tracing::warn!(sidecar = report.sidecar, %refused, "cell refused");
+    /// Nothing of this is in the log: a start reads what the store has.
+    fn forget(&mut self, rollouts: Vec<String>, silent_since_ms: u64) {
+        for id in rollouts {
+            // Its views go too.
+            if self.book.finished.remove(&id).is_some() {
+                self.stale.rollouts.insert(id);
             }
         }
-        let runs = &mut self.book.runs;
-        for keys in &report.keys {
-            if let Some(run) = runs.get_mut(&keys.rollout) {
-                run.absorb_keys(source, keys);
-            }
-        }
-        // A sidecar that sent nothing to a model says so by having finished the second.
-        if let Some(sidecar) = self.fleet.sidecars.get_mut(&report.sidecar) {
-            sidecar.last_seen_ms = now_ms;
-            let models = sidecar.models.iter();
-            let active = models.filter_map(|model| self.book.models.get(model)?.active.clone());
-            about.extend(active);
-        }
-        for id in about {
-            if let Some(run) = self.book.runs.get_mut(&id) {
-                run.report(source, report.finished_before, now_ms);
-            }
-        }
-    }
-
-    /// Of an active rollout: for its evidence and for what is known of stable; else only for the latter.
-    fn count_cell(
-        &mut self,
-        sidecar: &str,
-        cell: &v1::Cell,
-        source: u64,
-        now_ms: u64,
-    ) -> Result<(), CountsError> {
-        let (book, now_s) = (&mut self.book, now_ms / 1000);
-        if let Some(run) = book.runs.get_mut(&cell.rollout) {
-            let pair = run.absorb(source, cell, now_ms)?;
-            let (model, others) = (&run.rollout.model, pair.canary.requests());
-            let histories = &mut book.histories;
-            histories.add(model, cell.second, now_s, &pair.stable, others);
-            return Ok(());
-        }
-        let model = if let Some(finished) = book.finished.get(&cell.rollout) {
-            &finished.rollout.model
-        } else if cell.rollout.is_empty() && self.fleet.serves(sidecar, &cell.model) {
-            &cell.model
-        } else {
-            return Ok(());
-        };
-        let stable = book.stable_name(model).map(str::to_owned);
-        book.histories.absorb(model, stable.as_deref(), cell, now_s)
+        let silent = self.fleet.forget_silent(silent_since_ms);
+        self.stage.batch.drop_sources.extend(silent);
     }
 
     fn outcomes(
@@ -424,7 +353,7 @@ impl Engine {
     }
 
     /// A new rollout waits for the sidecars that serve its model.
-    fn connect_sources(&mut self, id: &str) {
+    pub(super) fn connect_sources(&mut self, id: &str) {
         let Some(run) = self.book.runs.get_mut(id) else {
             return;
         };

@@ -1,5 +1,11 @@
 //! The control plane about itself.
 
+mod backup;
+
+use super::auth::actor;
+use super::error;
+use super::feed::Feed;
+use super::watches::Watches;
 use crate::engine::Handle;
 use serinus_proto::v1::{self, admin_server::Admin};
 use tonic::{Request, Response, Status};
@@ -8,11 +14,12 @@ use tonic::{Request, Response, Status};
 #[derive(Debug)]
 pub(super) struct Service {
     handle: Handle,
+    watches: Watches,
 }
 
 impl Service {
-    pub(super) fn new(handle: Handle) -> Self {
-        Self { handle }
+    pub(super) fn new(handle: Handle, watches: Watches) -> Self {
+        Self { handle, watches }
     }
 }
 
@@ -33,5 +40,28 @@ impl Admin for Service {
 
     async fn get_info(&self, _: Request<v1::GetInfoRequest>) -> Result<Response<v1::Info>, Status> {
         Ok(Response::new(self.handle.info()))
+    }
+
+    type BackupStream = Feed<v1::BackupChunk>;
+
+    async fn backup(
+        &self,
+        _: Request<v1::BackupRequest>,
+    ) -> Result<Response<Self::BackupStream>, Status> {
+        let handle = self.handle.clone();
+        let feed = self
+            .watches
+            .start(move |watcher| backup::run(handle, watcher))?;
+        Ok(Response::new(feed))
+    }
+
+    async fn release_sidecar(
+        &self,
+        request: Request<v1::ReleaseSidecarRequest>,
+    ) -> Result<Response<v1::SidecarInfo>, Status> {
+        let actor = actor(&request);
+        let released = self.handle.release(&actor, request.into_inner()).await;
+        super::rollouts::count("release_sidecar", &released);
+        released.map(Response::new).map_err(error::command)
     }
 }

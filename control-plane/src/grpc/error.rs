@@ -1,7 +1,7 @@
 //! The one place where errors become statuses. Every status says what to do in its message and carries a reason for
 //! programs; mistakes in fields are listed one by one.
 
-use crate::engine::CommandError;
+use crate::engine::{CommandError, Handle};
 use crate::store::StoreError;
 use serinus_core::rollout::Refused;
 use serinus_proto::v1;
@@ -12,6 +12,8 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 const DOMAIN: &str = "serinus";
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Room on a disk is made by people.
+const ROOM_AFTER: Duration = Duration::from_secs(10);
 
 /// A status with a reason and what belongs to it.
 pub(super) fn status<const N: usize>(
@@ -50,8 +52,27 @@ pub(super) fn bad_fields(violations: &[v1::Violation], message: impl Into<String
 
 /// It may work in a moment.
 pub(super) fn unavailable(message: impl Into<String>) -> Status {
-    let details = ErrorDetails::with_retry_info(Some(RETRY_AFTER));
+    unavailable_after(RETRY_AFTER, message)
+}
+
+fn unavailable_after(delay: Duration, message: impl Into<String>) -> Status {
+    let details = ErrorDetails::with_retry_info(Some(delay));
     Status::with_error_details(Code::Unavailable, message, details)
+}
+
+/// Why the engine did not answer.
+pub(super) fn unanswered(handle: &Handle) -> Status {
+    match handle.shortage() {
+        Some(shortage) => unavailable_after(ROOM_AFTER, shortage.to_string()),
+        None => stopping(),
+    }
+}
+
+/// Too much of it at once.
+pub(super) fn too_many(wait: Duration) -> Status {
+    let details = ErrorDetails::with_retry_info(Some(wait));
+    let message = "too many sidecars connect at once; this one is to come back in a moment";
+    Status::with_error_details(Code::ResourceExhausted, message, details)
 }
 
 /// The process is going down; another, or the next one, answers.
@@ -94,10 +115,32 @@ pub(super) fn command(error: CommandError) -> Status {
                 metadata,
             )
         }
+        CommandError::Frozen { until } => {
+            let metadata = [("until", until)];
+            status(Code::FailedPrecondition, "FROZEN", message, metadata)
+        }
+        CommandError::QueueFull { model, .. } => {
+            let metadata = [("model", model)];
+            status(Code::FailedPrecondition, "QUEUE_FULL", message, metadata)
+        }
+        CommandError::NotQueued { id, .. } => {
+            let metadata = [("rollout", id)];
+            status(Code::FailedPrecondition, "NOT_QUEUED", message, metadata)
+        }
+        CommandError::FenceRegressed { held, newest, .. } => {
+            let metadata = [("held", held.to_string()), ("newest", newest.to_string())];
+            status(
+                Code::FailedPrecondition,
+                "FENCE_REGRESSION",
+                message,
+                metadata,
+            )
+        }
         CommandError::Refused(refused) => self::refused(refused, message),
         CommandError::ModelRevision {
             expected, actual, ..
         } => mismatch(expected, actual, message),
+        CommandError::Full(_) => unavailable_after(ROOM_AFTER, message),
         CommandError::Stopping => unavailable(message),
     }
 }
@@ -119,6 +162,8 @@ fn refused(error: Refused, message: String) -> Status {
         Refused::NeedsForce { .. } => precondition("NEEDS_FORCE"),
         Refused::AboveCeiling { .. } => precondition("ABOVE_CEILING"),
         Refused::NothingToApprove(_) => precondition("NOTHING_TO_APPROVE"),
+        Refused::Frozen { .. } => precondition("FROZEN"),
+        Refused::NothingToUndo(_) => precondition("NOTHING_TO_UNDO"),
         Refused::NoNextStep { .. } => precondition("NO_NEXT_STEP"),
     }
 }

@@ -33,7 +33,7 @@ impl Outcomes for Service {
             return Err(error::bad_field("items", message));
         }
         let recorded = self.handle.record_outcomes(items).await;
-        let recorded = recorded.ok_or_else(error::stopping)?;
+        let recorded = recorded.ok_or_else(|| error::unanswered(&self.handle))?;
         count(&recorded);
         let statuses = recorded.into_iter().map(Into::into).collect();
         Ok(Response::new(v1::RecordOutcomesResponse { statuses }))

@@ -54,7 +54,10 @@ pub(super) fn rollouts(
 
 /// Whether nothing will ever happen to it again.
 pub(super) fn is_over(rollout: &v1::Rollout) -> bool {
-    matches!(rollout.state(), v1::State::Promoted | v1::State::RolledBack)
+    matches!(
+        rollout.state(),
+        v1::State::Promoted | v1::State::RolledBack | v1::State::Cancelled
+    )
 }
 
 #[cfg(test)]

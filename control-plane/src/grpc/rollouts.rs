@@ -53,7 +53,7 @@ impl Service {
 pub(super) fn count<T>(verb: &'static str, done: &Result<T, CommandError>) {
     let result = match done {
         Ok(_) => "done",
-        Err(CommandError::Stopping) => "unavailable",
+        Err(CommandError::Stopping | CommandError::Full(_)) => "unavailable",
         Err(_) => "refused",
     };
     metrics::counter!(COMMANDS, "verb" => verb, "result" => result).increment(1);
@@ -158,6 +158,20 @@ impl Rollouts for Service {
     ) -> Result<Response<v1::Rollout>, Status> {
         self.command("rollback", request, |r| Command::Verb(Verb::Rollback, r))
             .await
+    }
+
+    async fn undo(
+        &self,
+        request: Request<v1::CommandRequest>,
+    ) -> Result<Response<v1::Rollout>, Status> {
+        self.command("undo", request, Command::Undo).await
+    }
+
+    async fn cancel(
+        &self,
+        request: Request<v1::CommandRequest>,
+    ) -> Result<Response<v1::Rollout>, Status> {
+        self.command("cancel", request, Command::Cancel).await
     }
 
     async fn set_split(

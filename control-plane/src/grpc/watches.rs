@@ -12,7 +12,7 @@ use tonic::{Code, Status};
 /// Watches at a time.
 const LIMIT: usize = 1000;
 /// Items that wait for a watcher.
-const ROOM: usize = 256;
+const ROOM: usize = 1024;
 /// A watcher that takes nothing for this long is ended; it may go on where it was.
 const PATIENCE: Duration = Duration::from_secs(30);
 

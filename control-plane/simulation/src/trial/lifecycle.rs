@@ -163,6 +163,7 @@ impl Lifecycle {
             kind: CommandKind::Approve,
             expected_revision: self.rollout.revision,
             reason: String::new(),
+            force: false,
         };
         let kinds = rollout::command(&self.rollout, now_ms, &command);
         let kinds = kinds.expect("an approval that was asked for can be given");

@@ -6,12 +6,23 @@ use serinus_proto::v1;
 use tonic::{Code, Status};
 
 /// The revision to go on after, if this log has everything that follows it. `oldest` and `last` are 0 for an empty log.
-pub(super) fn start(after: u64, oldest: u64, last: u64) -> Result<u64, Status> {
-    let metadata = [("oldest", oldest.to_string()), ("last", last.to_string())];
-    if after > last {
+pub(super) fn start(
+    request: &v1::WatchEventsRequest,
+    generation: u64,
+    oldest: u64,
+    last: u64,
+) -> Result<u64, Status> {
+    let after = request.after_revision;
+    let other = request.generation != 0 && request.generation != generation;
+    let metadata = [
+        ("oldest", oldest.to_string()),
+        ("last", last.to_string()),
+        ("generation", generation.to_string()),
+    ];
+    if after > last || other {
         let message = format!(
-            "revision {after} is ahead of this log, which ends at {last}: it has another history than the one you \
-             followed; forget what you have and start from revision 0"
+            "revision {after} is not of this log, which ends at {last} of generation {generation}: it has another history \
+             than the one you followed; forget what you have and start with a snapshot"
         );
         return Err(error::status(
             Code::OutOfRange,
@@ -22,7 +33,7 @@ pub(super) fn start(after: u64, oldest: u64, last: u64) -> Result<u64, Status> {
     }
     if after + 1 < oldest {
         let message = format!(
-            "events up to {} are not kept any more; start after revision {}",
+            "events up to {} are not kept any more; start after revision {}, or with a snapshot",
             oldest - 1,
             oldest - 1
         );
@@ -79,10 +90,21 @@ mod tests {
         (status.code(), details.error_info().unwrap().reason.clone())
     }
 
+    fn request(after_revision: u64, generation: u64) -> v1::WatchEventsRequest {
+        v1::WatchEventsRequest {
+            after_revision,
+            generation,
+            ..v1::WatchEventsRequest::default()
+        }
+    }
+
     #[test]
     fn a_watch_begins_where_the_log_has_everything() {
         for (after, oldest, last) in [(0, 0, 0), (0, 1, 9), (9, 1, 9), (4, 5, 9), (8, 5, 9)] {
-            assert_eq!(start(after, oldest, last).unwrap(), after);
+            assert_eq!(start(&request(after, 0), 3, oldest, last).unwrap(), after);
+            assert_eq!(start(&request(after, 3), 3, oldest, last).unwrap(), after);
+            let restored = start(&request(after, 2), 3, oldest, last).unwrap_err();
+            assert_eq!(reason(&restored).1, "HISTORY_CHANGED");
         }
         let cases = [
             (1, 0, 0, "HISTORY_CHANGED"),
@@ -92,7 +114,7 @@ mod tests {
             (0, 5, 9, "COMPACTED"),
         ];
         for (after, oldest, last, expected) in cases {
-            let status = start(after, oldest, last).unwrap_err();
+            let status = start(&request(after, 0), 3, oldest, last).unwrap_err();
             assert_eq!(
                 reason(&status),
                 (Code::OutOfRange, expected.into()),

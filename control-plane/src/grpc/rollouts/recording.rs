@@ -6,6 +6,7 @@ use crate::grpc::watches::Watcher;
 use prost::Message;
 use serinus_evidence::ENGINE_VERSION;
 use serinus_proto::stored::v1::LogRecord;
+use serinus_proto::v1::event::Kind;
 use serinus_proto::v1::{RecordedEvent, RecordingChunk, RecordingHeader};
 use tonic::{Code, Status};
 
@@ -27,9 +28,23 @@ pub(super) async fn run(
         id,
     };
     recorder.header(revision).await?;
-    recorder.events(revision).await?;
-    recorder.slices().await?;
-    recorder.label_slices().await
+    let folded = recorder.events(revision).await?;
+    let slices = recorder.slices().await?;
+    let label_slices = recorder.label_slices().await?;
+    if slices < folded.0 || label_slices < folded.1 {
+        let message = format!(
+            "the evidence of rollout {} is not kept any more: its decisions cannot be made again. `serinus rollout \
+             history` still shows them",
+            recorder.id
+        );
+        return Err(error::status(
+            Code::OutOfRange,
+            "EVIDENCE_REMOVED",
+            message,
+            [],
+        ));
+    }
+    Ok(())
 }
 
 struct Recorder {
@@ -52,8 +67,10 @@ impl Recorder {
         .await
     }
 
-    async fn events(&self, revision: u64) -> Result<(), Status> {
+    /// Sends the events; how many slices of both kinds their decisions were made from.
+    async fn events(&self, revision: u64) -> Result<(u64, u64), Status> {
         let mut at = 0;
+        let mut folded = (0, 0);
         while at < revision {
             let read = self
                 .handle
@@ -68,6 +85,9 @@ impl Recorder {
                 .into_iter()
                 .filter_map(|record| self.recorded(record, revision))
                 .collect();
+            for look in events.iter().filter_map(|event| event.look.as_ref()) {
+                folded = (folded.0.max(look.slices), folded.1.max(look.label_slices));
+            }
             if !events.is_empty() {
                 self.send(RecordingChunk {
                     events,
@@ -76,12 +96,14 @@ impl Recorder {
                 .await?;
             }
         }
-        Ok(())
+        Ok(folded)
     }
 
     fn recorded(&self, record: LogRecord, revision: u64) -> Option<RecordedEvent> {
         let event = record.event?;
-        let wanted = event.rollout == self.id && event.revision <= revision;
+        // Waiting in the queue is no part of what was decided.
+        let waits = matches!(event.kind, Some(Kind::Queued(_) | Kind::Cancelled(_)));
+        let wanted = event.rollout == self.id && event.revision <= revision && !waits;
         wanted.then_some(RecordedEvent {
             event: Some(event),
             look: record.look,
@@ -93,7 +115,7 @@ impl Recorder {
         })
     }
 
-    async fn slices(&self) -> Result<(), Status> {
+    async fn slices(&self) -> Result<u64, Status> {
         let mut at = 0;
         loop {
             let id = self.id.clone();
@@ -104,7 +126,7 @@ impl Recorder {
                 .map_err(|fault| error::store(&fault))?;
             let slices = self.encoded("slice", &mut at, read)?;
             if slices.is_empty() {
-                return Ok(());
+                return Ok(at);
             }
             self.send(RecordingChunk {
                 slices,
@@ -114,7 +136,7 @@ impl Recorder {
         }
     }
 
-    async fn label_slices(&self) -> Result<(), Status> {
+    async fn label_slices(&self) -> Result<u64, Status> {
         let mut at = 0;
         loop {
             let id = self.id.clone();
@@ -125,7 +147,7 @@ impl Recorder {
                 .map_err(|fault| error::store(&fault))?;
             let label_slices = self.encoded("label slice", &mut at, read)?;
             if label_slices.is_empty() {
-                return Ok(());
+                return Ok(at);
             }
             self.send(RecordingChunk {
                 label_slices,

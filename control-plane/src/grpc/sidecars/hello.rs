@@ -1,6 +1,7 @@
 //! The first message of a sidecar.
 
 use crate::grpc::error::{bad_field, status};
+use serinus_core::selector::{MOST_LABELS, fault};
 use serinus_proto::v1::{self, sidecar_message::Message};
 use std::time::Duration;
 use tonic::{Code, Status, Streaming};
@@ -26,7 +27,7 @@ pub(super) async fn receive(
     }
 }
 
-fn check(hello: v1::Hello) -> Result<v1::Hello, Status> {
+pub(super) fn check(hello: v1::Hello) -> Result<v1::Hello, Status> {
     if hello.protocol != PROTOCOL {
         let message = format!(
             "the sidecar speaks protocol {}, this control plane {PROTOCOL}: run the same version of both",
@@ -49,6 +50,16 @@ fn check(hello: v1::Hello) -> Result<v1::Hello, Status> {
     }
     if hello.models.len() > MODELS || hello.held.len() > MODELS {
         return Err(bad_field("hello.models", "has more than 1024 models"));
+    }
+    let texts = hello.labels.iter().flat_map(|(name, value)| [name, value]);
+    if let Some(fault) = texts.into_iter().find_map(|text| fault(text)) {
+        return Err(bad_field("hello.labels", fault));
+    }
+    if hello.labels.len() > MOST_LABELS {
+        return Err(bad_field(
+            "hello.labels",
+            format!("has more than {MOST_LABELS} labels"),
+        ));
     }
     Ok(hello)
 }
@@ -98,9 +109,16 @@ mod tests {
             (
                 v1::Hello {
                     models: vec![String::new(); 1025],
-                    ..good
+                    ..good.clone()
                 },
                 "hello.models",
+            ),
+            (
+                v1::Hello {
+                    labels: [("ring".into(), "no good".into())].into(),
+                    ..good
+                },
+                "hello.labels",
             ),
         ];
         for (hello, part) in cases {

@@ -4,6 +4,8 @@
 //! as it is then, so memory does not grow with the rate of changes. What a sidecar refused is not sent to it again.
 
 use crate::engine::Assignments;
+use serinus_common::digest;
+use serinus_common::fence::Fence;
 use serinus_proto::v1::{self, ack_result::Outcome};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,8 +22,12 @@ const LEASE: Duration = Duration::from_secs(60);
 pub(super) struct Pusher {
     /// What the sidecar serves: it is sent these models and no others.
     models: BTreeSet<String>,
-    /// What it may hold that has to be taken away once.
-    held: BTreeSet<String>,
+    /// By which rollouts may select it.
+    labels: BTreeMap<String, String>,
+    /// What it says it holds, or has acknowledged since: its fence and its digest.
+    held: BTreeMap<String, (Fence, u64)>,
+    /// Everything is to be sent, whatever was before.
+    anew: bool,
     sent: BTreeMap<String, Arc<v1::Assignment>>,
     acknowledged: BTreeMap<String, Arc<v1::Assignment>>,
     rejected: BTreeSet<(String, u64)>,
@@ -32,6 +38,7 @@ pub(super) struct Pusher {
 #[derive(Debug)]
 struct InFlight {
     assignments: Vec<Arc<v1::Assignment>>,
+    removed: Vec<String>,
     deadline: Instant,
 }
 
@@ -41,14 +48,23 @@ pub(super) enum Answer {
     /// Of an earlier push, or of none.
     Old,
     /// Of the push in flight.
-    Current { applied: u32, rejected: u32 },
+    Current {
+        /// On disk and in force, also where a canary is not ready yet.
+        applied: u32,
+        /// Not taken.
+        rejected: u32,
+        /// Not taken, for a newer one is held.
+        stale: u32,
+    },
 }
 
 impl Pusher {
     pub(super) fn new(hello: &v1::Hello) -> Self {
         Self {
             models: hello.models.iter().cloned().collect(),
-            held: hello.held.iter().map(|held| held.model.clone()).collect(),
+            labels: hello.labels.clone(),
+            held: held(&hello.held),
+            anew: true,
             sent: BTreeMap::new(),
             acknowledged: BTreeMap::new(),
             rejected: BTreeSet::new(),
@@ -62,20 +78,19 @@ impl Pusher {
         if self.in_flight.is_some() {
             return None;
         }
-        let first = self.nonce == 0;
-        let wanted: BTreeMap<&String, &Arc<v1::Assignment>> = table
-            .by_model
-            .iter()
-            .filter(|(model, _)| self.models.contains(*model))
+        let first = self.anew;
+        let models = self.models.iter();
+        let wanted: BTreeMap<&String, &Arc<v1::Assignment>> = models
+            .filter_map(|model| Some((model, table.of(model, &self.labels)?)))
             .collect();
         let due = wanted
             .iter()
             .filter(|(model, assignment)| self.is_due(model, assignment));
         let assignments: Vec<Arc<v1::Assignment>> = due.map(|(_, new)| (*new).clone()).collect();
         let known = if first {
-            self.held.iter().collect()
+            self.held.keys().collect::<Vec<_>>()
         } else {
-            self.sent.keys().collect::<Vec<_>>()
+            self.sent.keys().collect()
         };
         let removed = known
             .into_iter()
@@ -93,6 +108,7 @@ impl Pusher {
                 .insert(assignment.model.clone(), assignment.clone());
         }
         self.nonce += 1;
+        self.anew = false;
         let push = v1::Push {
             nonce: self.nonce,
             assignments: assignments
@@ -104,6 +120,7 @@ impl Pusher {
         };
         self.in_flight = Some(InFlight {
             assignments,
+            removed: push.removed.clone(),
             deadline: now + ACK_WITHIN,
         });
         Some(push)
@@ -127,18 +144,25 @@ impl Pusher {
         let Some(push) = self.in_flight.take() else {
             return Answer::Old;
         };
-        let (mut applied, mut rejected) = (0, 0);
+        for model in &push.removed {
+            self.held.remove(model);
+        }
+        let (mut applied, mut rejected, mut stale) = (0, 0, 0);
         for assignment in push.assignments {
             let result = ack
                 .results
                 .iter()
                 .find(|result| result.model == assignment.model);
             match result.map(v1::AckResult::outcome) {
-                Some(Outcome::Applied) => {
+                Some(Outcome::Applied | Outcome::Warming) => {
+                    let now = (fence(assignment.fence.as_ref()), assignment.digest);
+                    self.held.insert(assignment.model.clone(), now);
                     self.acknowledged
                         .insert(assignment.model.clone(), assignment);
                     applied += 1;
                 }
+                // The content is not at fault, the sender is.
+                _ if result.is_some_and(|result| result.stale_fence) => stale += 1,
                 Some(Outcome::Rejected | Outcome::Unspecified) => {
                     self.rejected
                         .insert((assignment.model.clone(), assignment.digest));
@@ -147,7 +171,21 @@ impl Pusher {
                 None => {}
             }
         }
-        Answer::Current { applied, rejected }
+        Answer::Current {
+            applied,
+            rejected,
+            stale,
+        }
+    }
+
+    /// The sidecar holds something else than was thought. It is sent everything again, but for what it refused; an answer
+    /// to what is under way is not waited for.
+    pub(super) fn resync(&mut self, held: &[v1::HeldAssignment]) {
+        self.held = self::held(held);
+        self.sent.clear();
+        self.acknowledged.clear();
+        self.in_flight = None;
+        self.anew = true;
     }
 
     /// When the stream is given up, if nothing is heard.
@@ -159,7 +197,7 @@ impl Pusher {
     /// taken back, by a push that this sidecar refuses, must run out.
     pub(super) fn heartbeat(&self, table: &Assignments) -> v1::Heartbeat {
         let current = self.acknowledged.values().filter(|held| {
-            let wanted = table.by_model.get(&held.model);
+            let wanted = table.of(&held.model, &self.labels);
             wanted.is_some_and(|wanted| wanted.fence == held.fence && wanted.digest == held.digest)
         });
         let leases = current
@@ -172,7 +210,13 @@ impl Pusher {
             });
         v1::Heartbeat {
             leases: leases.collect(),
+            state_digest: self.in_flight.is_none().then(|| self.digest()),
         }
+    }
+
+    fn digest(&self) -> u64 {
+        let held = self.held.iter();
+        digest::of_held(held.map(|(model, (fence, digest))| (model.as_str(), *fence, *digest)))
     }
 
     /// Time between heartbeats: a quarter of the shortest lease. `jitter` is in -1.0..=1.0, for up to 20 % of it.
@@ -190,5 +234,24 @@ impl Pusher {
     }
 }
 
+fn held(held: &[v1::HeldAssignment]) -> BTreeMap<String, (Fence, u64)> {
+    let of = |held: &v1::HeldAssignment| {
+        let now = (fence(held.fence.as_ref()), held.digest);
+        (held.model.clone(), now)
+    };
+    held.iter().map(of).collect()
+}
+
+fn fence(wire: Option<&v1::Fence>) -> Fence {
+    wire.map_or_else(Fence::default, |fence| Fence {
+        generation: fence.generation,
+        term: fence.term,
+        revision: fence.revision,
+    })
+}
+
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod recorded;

@@ -32,7 +32,7 @@ pub(super) async fn run(
         tokio::select! {
             biased;
             Some(ack) = waiting.next(), if !waiting.is_empty() => {
-                if !answer(&out, ack.ok_or_else(error::stopping)?).await? {
+                if !answer(&out, ack.ok_or_else(|| error::unanswered(&handle))?).await? {
                     return Ok(());
                 }
             }

@@ -5,16 +5,19 @@ use super::pusher::{Answer, Pusher};
 use crate::engine::{Handle, Session};
 use crate::grpc::error;
 use crate::grpc::feed::{Filler, Lost};
-use crate::metrics::{PUSHES, STREAMS_ENDED};
+use crate::metrics::{PUSHES, RESYNCS, STREAMS_ENDED};
 use rand::RngExt as _;
 use serinus_proto::v1::{self, control_message, sidecar_message};
 use serinus_runtime::shutdown::Drain;
 use std::convert::Infallible;
+use std::time::Duration;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tonic::{Code, Status, Streaming};
 
+/// A stream is ended after this long, give or take a fifth, so that streams move to replicas that came later.
+const AGE: Duration = Duration::from_secs(30 * 60);
 /// Where sidecars spread their reconnects after a drain.
 const RECONNECT_MS: (u32, u32) = (200, 2000);
 
@@ -38,7 +41,8 @@ pub(super) async fn run(
         () = drain.wait() => return Err(error::stopping()),
     };
     let (sidecar, pusher) = (hello.sidecar.clone(), Pusher::new(&hello));
-    let session = handle.attach(hello).await.ok_or_else(error::stopping)?;
+    let session = handle.attach(hello).await;
+    let session = session.ok_or_else(|| error::unanswered(&handle))?;
     let id = session.id;
     let mut stream = Stream {
         handle: handle.clone(),
@@ -77,12 +81,14 @@ impl Stream {
         ))
         .await?;
         let mut heartbeat = self.next_heartbeat();
+        let old_at = Instant::now() + age(rand::rng().random_range(-1.0..=1.0));
         loop {
             self.push().await?;
             let deadline = self.pusher.deadline().map(Instant::from_std);
             tokio::select! {
                 biased;
-                () = drain.wait() => return Err(self.drain().await),
+                () = drain.wait() => return Err(self.drain("drain").await),
+                () = sleep_until(old_at) => return Err(self.drain("age").await),
                 latch = self.session.latches.recv() => self.latch(latch).await?,
                 end = replacement(&mut self.session.replaced) => return Err(end),
                 () = sleep_until(deadline.unwrap_or(heartbeat)), if deadline.is_some() => return Err(late()),
@@ -144,6 +150,11 @@ impl Stream {
                 let status = Status::invalid_argument("Hello is sent once, as the first message");
                 return Err(End::Loud("protocol", status));
             }
+            Some(sidecar_message::Message::Resync(resync)) => {
+                metrics::counter!(RESYNCS).increment(1);
+                self.pusher.resync(&resync.held);
+                self.handle.resync(self.session.id, resync.held).await;
+            }
             // A newer sidecar's message: it must work without.
             None => {}
         }
@@ -151,14 +162,20 @@ impl Stream {
     }
 
     async fn acknowledge(&mut self, ack: v1::Ack) {
-        if let Answer::Current { applied, rejected } = self.pusher.acknowledge(&ack) {
+        if let Answer::Current {
+            applied,
+            rejected,
+            stale,
+        } = self.pusher.acknowledge(&ack)
+        {
             metrics::counter!(PUSHES, "outcome" => "applied").increment(applied.into());
             metrics::counter!(PUSHES, "outcome" => "rejected").increment(rejected.into());
+            metrics::counter!(PUSHES, "outcome" => "stale").increment(stale.into());
             self.handle.acknowledge(self.session.id, ack).await;
         }
     }
 
-    async fn drain(&self) -> End {
+    async fn drain(&self, why: &'static str) -> End {
         let after = |ms: u32| {
             let nanos = i32::try_from(ms % 1000 * 1_000_000).unwrap_or(0);
             prost_types::Duration {
@@ -171,7 +188,7 @@ impl Stream {
             after_max: Some(after(RECONNECT_MS.1)),
         };
         match self.send(control_message::Message::Drain(drain)).await {
-            Ok(()) => End::Quiet("drain"),
+            Ok(()) => End::Quiet(why),
             Err(end) => end,
         }
     }
@@ -188,6 +205,11 @@ impl Stream {
             Lost::Gone => End::Quiet("broken"),
         })
     }
+}
+
+/// How long a stream may last; `jitter` is in -1.0..=1.0.
+fn age(jitter: f64) -> Duration {
+    AGE.mul_f64(1.0 + 0.2 * jitter)
 }
 
 fn late() -> End {
@@ -213,4 +235,18 @@ async fn replacement(replaced: &mut watch::Receiver<bool>) -> End {
 
 fn stopping() -> End {
     End::Loud("stopping", error::stopping())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_of_one_hour_do_not_end_in_one_minute() {
+        let minutes = |jitter| age(jitter).as_secs_f64() / 60.0;
+        assert_eq!(
+            (minutes(-1.0), minutes(0.0), minutes(1.0)),
+            (24.0, 30.0, 36.0)
+        );
+    }
 }

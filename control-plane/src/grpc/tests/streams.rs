@@ -11,9 +11,11 @@ async fn watch(
 ) -> Streaming<v1::WatchEventsResponse> {
     let rollout = rollout.to_owned();
     let request = v1::WatchEventsRequest {
+        generation: 1,
         rollout,
         after_revision,
         follow,
+        ..Default::default()
     };
     harness.events().watch(request).await.unwrap().into_inner()
 }
@@ -33,6 +35,7 @@ async fn until_bookmark(stream: &mut Streaming<v1::WatchEventsResponse>) -> (Vec
         match next(stream).await.unwrap() {
             Message::Event(event) => revisions.push(event.revision),
             Message::Bookmark(bookmark) => return (revisions, bookmark),
+            other => panic!("{other:?}"),
         }
     }
 }
@@ -164,5 +167,91 @@ async fn open_watches_end_on_a_drain() {
         status.get_error_details().retry_info().is_some(),
         "{status}"
     );
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_watch_begins_with_what_there_is_if_asked_to() {
+    let harness = Harness::start().await;
+    let (first, second) = (harness.apply("m").await, harness.apply("n").await);
+    let request = |rollout: &str| v1::WatchEventsRequest {
+        rollout: rollout.into(),
+        // Of another history, which a snapshot makes good.
+        after_revision: 9_999,
+        snapshot: true,
+        follow: true,
+        ..Default::default()
+    };
+    let mut stream = harness
+        .events()
+        .watch(request(""))
+        .await
+        .unwrap()
+        .into_inner();
+    let mut items = Vec::new();
+    let at = loop {
+        let message = stream.message().await.unwrap().unwrap();
+        assert!(message.generation > 0);
+        match message.message.unwrap() {
+            Message::SnapshotItem(rollout) => items.push(rollout.id),
+            Message::SnapshotDone(revision) => break revision,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(items, [first.id.clone(), second.id.clone()]);
+    harness
+        .rollouts()
+        .rollback(command(&first, "rollback"))
+        .await
+        .unwrap();
+    let mut seen = at;
+    while seen == at {
+        let (revisions, bookmark) = until_bookmark(&mut stream).await;
+        assert_eq!(revisions, (at + 1..=bookmark).collect::<Vec<_>>());
+        seen = bookmark;
+    }
+    let mut one = harness
+        .events()
+        .watch(request("n"))
+        .await
+        .unwrap()
+        .into_inner();
+    let Some(Message::SnapshotItem(only)) = next(&mut one).await else {
+        panic!("no item")
+    };
+    assert_eq!(only.id, second.id);
+    assert!(matches!(
+        next(&mut one).await,
+        Some(Message::SnapshotDone(_))
+    ));
+    drop(one);
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_revision_of_another_generation_is_of_another_history() {
+    let harness = Harness::start().await;
+    harness.apply("m").await;
+    let request = |generation| v1::WatchEventsRequest {
+        after_revision: 1,
+        generation,
+        ..Default::default()
+    };
+    let mut stream = harness
+        .events()
+        .watch(request(0))
+        .await
+        .unwrap()
+        .into_inner();
+    let ours = stream.message().await.unwrap().unwrap().generation;
+    assert!(harness.events().watch(request(ours)).await.is_ok());
+    let status = harness.events().watch(request(ours + 1)).await.unwrap_err();
+    let reason = status
+        .get_error_details()
+        .error_info()
+        .unwrap()
+        .reason
+        .clone();
+    assert_eq!(reason, "HISTORY_CHANGED");
     harness.stop().await;
 }

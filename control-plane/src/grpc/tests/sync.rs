@@ -298,13 +298,15 @@ async fn reports_are_acknowledged_in_order() {
     let harness = Harness::start().await;
     let (_sidecar, welcome) = Sidecar::connect(&harness, 1).await;
     assert_eq!(welcome.committed_seq, 0);
+    let now_s = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let now_s = now_s.unwrap().as_secs();
     let (out, sending) = mpsc::channel(64);
     for seq in 1..=40 {
         let report = v1::ReportRequest {
             sidecar: "host-a".into(),
             incarnation: 1,
             seq,
-            finished_before: 1_700_000_000 + seq,
+            finished_before: now_s + seq,
             ..v1::ReportRequest::default()
         };
         out.send(report).await.unwrap();
@@ -320,5 +322,72 @@ async fn reports_are_acknowledged_in_order() {
     }
     drop(out);
     assert!(acks.message().await.unwrap().is_none());
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_sidecar_without_a_stream_asks_for_everything() {
+    let harness = Harness::start().await;
+    let rollout = harness.apply("m").await;
+    harness.apply("other").await;
+    let hello = v1::Hello {
+        held: vec![v1::HeldAssignment {
+            model: "gone".into(),
+            ..v1::HeldAssignment::default()
+        }],
+        ..hello(1)
+    };
+    let push = harness.sidecars().fetch(hello).await.unwrap().into_inner();
+    assert!(push.snapshot_complete);
+    assert_eq!(push.assignments.len(), 1);
+    assert_eq!(push.assignments[0].rollout, rollout.id);
+    assert_eq!(push.removed, ["gone"]);
+    let nobody = harness.sidecars().fetch(v1::Hello::default()).await;
+    assert_eq!(nobody.unwrap_err().code(), Code::FailedPrecondition);
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_asks_without_a_stream_gets_what_its_labels_give_it() {
+    let harness = Harness::start().await;
+    let ring = v1::OneOf {
+        values: vec!["0".into()],
+    };
+    let mut request = apply("m");
+    let plan = request.plan.as_mut().unwrap();
+    plan.selector = Some(v1::Selector {
+        labels: [("ring".to_owned(), ring)].into(),
+    });
+    harness.rollouts().apply(request).await.unwrap();
+    for (value, selected) in [("0", true), ("1", false)] {
+        let hello = v1::Hello {
+            labels: [("ring".to_owned(), value.to_owned())].into(),
+            ..hello(1)
+        };
+        let push = harness.sidecars().fetch(hello).await.unwrap();
+        let shares = &push.into_inner().assignments[0].shares;
+        assert_eq!(!shares.is_empty(), selected, "ring {value}: {shares:?}");
+    }
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_sidecar_that_asks_is_sent_everything_again() {
+    let harness = Harness::start().await;
+    harness.apply("m").await;
+    let (mut sidecar, welcome) = Sidecar::connect(&harness, 1).await;
+    assert_eq!(welcome.capabilities, ["warming"]);
+    assert_eq!(welcome.report_interval.unwrap().seconds, 1);
+    let snapshot = sidecar.push().await;
+    sidecar.answer(&snapshot, Outcome::Applied).await;
+    let message = Some(sidecar_message::Message::Resync(v1::Resync::default()));
+    sidecar
+        .out
+        .send(v1::SidecarMessage { message })
+        .await
+        .unwrap();
+    let again = sidecar.push().await;
+    assert!(again.snapshot_complete && again.nonce == 2, "{again:?}");
+    assert_eq!(again.assignments, snapshot.assignments);
     harness.stop().await;
 }

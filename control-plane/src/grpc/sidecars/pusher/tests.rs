@@ -24,6 +24,7 @@ fn table(assignments: &[v1::Assignment]) -> Assignments {
         .map(|a| (a.model.clone(), Arc::new(a.clone())));
     Assignments {
         by_model: by_model.collect(),
+        ..Assignments::default()
     }
 }
 
@@ -83,7 +84,8 @@ fn an_empty_first_push_completes_the_snapshot_too() {
         pusher.acknowledge(&ack(1, &[])),
         Answer::Current {
             applied: 0,
-            rejected: 0
+            rejected: 0,
+            stale: 0,
         }
     );
     assert_eq!(pusher.next(&Assignments::default(), Instant::now()), None);
@@ -137,7 +139,8 @@ fn what_was_refused_is_never_sent_again() {
         answer,
         Answer::Current {
             applied: 1,
-            rejected: 1
+            rejected: 1,
+            stale: 0,
         }
     );
     assert_eq!(pusher.next(&bad, now), None);
@@ -221,4 +224,119 @@ fn heartbeats_come_four_times_a_lease() {
     pusher.next(&table(&[short]), Instant::now()).unwrap();
     pusher.acknowledge(&ack(1, &[("a", Outcome::Applied)]));
     assert_eq!(pusher.heartbeat_after(0.0), Duration::from_millis(500));
+}
+
+#[test]
+fn a_sidecar_that_is_not_selected_gets_stable_and_no_lease() {
+    let ring = v1::Selector {
+        labels: [(
+            "ring".to_owned(),
+            v1::OneOf {
+                values: vec!["0".into()],
+            },
+        )]
+        .into(),
+    };
+    let mut table = table(&[assignment("a", 1, 10)]);
+    let others = v1::Assignment {
+        rollout: String::new(),
+        lease: None,
+        ..assignment("a", 1, 20)
+    };
+    let narrowed = crate::engine::Narrowed {
+        selector: ring,
+        others: Arc::new(others),
+    };
+    table.narrowed.insert("a".into(), narrowed);
+    let mut digests = Vec::new();
+    for value in ["0", "1"] {
+        let hello = v1::Hello {
+            labels: [("ring".to_owned(), value.to_owned())].into(),
+            ..hello(&["a"], &[])
+        };
+        let mut pusher = Pusher::new(&hello);
+        let push = pusher.next(&table, Instant::now()).unwrap();
+        digests.push(push.assignments[0].digest);
+        pusher.acknowledge(&ack(1, &[("a", Outcome::Applied)]));
+        let leases = pusher.heartbeat(&table).leases.len();
+        assert_eq!(leases, usize::from(value == "0"), "{value}");
+    }
+    assert_eq!(digests, [10, 20]);
+}
+
+#[test]
+fn heartbeats_say_what_is_thought_to_be_held() {
+    let now = Instant::now();
+    let of = |revision, digest| {
+        let fence = Fence {
+            generation: 1,
+            term: 1,
+            revision,
+        };
+        Some(digest::of_held([("a", fence, digest)]))
+    };
+    let there = table(&[assignment("a", 2, 20)]);
+    let mut hello = hello(&["a"], &["a"]);
+    hello.held[0].digest = 10;
+    hello.held[0].fence = assignment("a", 1, 10).fence;
+    let mut pusher = Pusher::new(&hello);
+    let said = |pusher: &Pusher| pusher.heartbeat(&there).state_digest;
+    assert_eq!(said(&pusher), of(1, 10), "what it brought");
+    pusher.next(&there, now).unwrap();
+    assert_eq!(
+        said(&pusher),
+        None,
+        "nobody knows while a push is under way"
+    );
+    pusher.acknowledge(&ack(1, &[("a", Outcome::Rejected)]));
+    assert_eq!(said(&pusher), of(1, 10), "it keeps what it had");
+    let later = table(&[assignment("a", 3, 30)]);
+    pusher.next(&later, now).unwrap();
+    pusher.acknowledge(&ack(2, &[("a", Outcome::Warming)]));
+    assert_eq!(said(&pusher), of(3, 30));
+    pusher.next(&Assignments::default(), now).unwrap();
+    pusher.acknowledge(&ack(3, &[]));
+    assert_eq!(said(&pusher), Some(digest::of_held([])));
+}
+
+#[test]
+fn who_holds_something_else_is_sent_everything_but_what_it_refused() {
+    let now = Instant::now();
+    let mut pusher = Pusher::new(&hello(&["a", "b"], &[]));
+    let there = table(&[assignment("a", 1, 1), assignment("b", 1, 66)]);
+    pusher.next(&there, now).unwrap();
+    let results = [("a", Outcome::Applied), ("b", Outcome::Rejected)];
+    pusher.acknowledge(&ack(1, &results));
+    let held = v1::HeldAssignment {
+        model: "old".into(),
+        ..v1::HeldAssignment::default()
+    };
+    pusher.resync(&[held]);
+    let push = pusher.next(&there, now).unwrap();
+    assert_eq!((push.nonce, push.snapshot_complete), (2, true));
+    assert_eq!(
+        (models(&push), push.removed.clone()),
+        (vec!["a"], vec!["old".to_owned()])
+    );
+    assert_eq!(pusher.acknowledge(&ack(1, &results)), Answer::Old);
+    pusher.acknowledge(&ack(2, &[("a", Outcome::Applied)]));
+    assert_eq!(pusher.next(&there, now), None);
+}
+
+#[test]
+fn a_sender_that_is_out_of_date_is_told_from_content_that_is_bad() {
+    let now = Instant::now();
+    let mut pusher = Pusher::new(&hello(&["a"], &[]));
+    pusher.next(&table(&[assignment("a", 1, 5)]), now).unwrap();
+    let mut stale = ack(1, &[("a", Outcome::Rejected)]);
+    stale.results[0].stale_fence = true;
+    let expected = Answer::Current {
+        applied: 0,
+        rejected: 0,
+        stale: 1,
+    };
+    assert_eq!(pusher.acknowledge(&stale), expected);
+    // The same content under a later fence may be sent.
+    let later = table(&[assignment("a", 2, 5)]);
+    assert!(pusher.next(&later, now).is_some());
 }
