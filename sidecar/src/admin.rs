@@ -2,11 +2,13 @@
 
 pub mod achieved;
 mod hosts;
+mod kill;
 mod metrics;
 mod outcomes;
 pub mod probe;
 mod status;
 
+use crate::kill::Switch;
 use crate::listen::Listen;
 use crate::outcomes::Desk;
 use crate::report::Reports;
@@ -17,7 +19,7 @@ use achieved::Achieved;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, get, post, put};
 use axum::{Extension, Json, Router, middleware};
 use hosts::Hosts;
 use serinus_runtime::shutdown::Drain;
@@ -57,6 +59,8 @@ pub struct Parts {
     pub desk: Option<Desk>,
     /// A stop has begun.
     pub drain: Drain,
+    /// The word of whoever operates this host.
+    pub kill: Switch,
     /// Host names by which this port may be called.
     pub hosts: Vec<String>,
     /// Longest body of outcomes, bytes.
@@ -83,6 +87,7 @@ impl Admin {
             .route("/status", get(status))
             .route("/metrics", get(metrics))
             .route("/v1/outcomes", outcomes)
+            .route("/v1/kill", put(kill::put).delete(kill::delete))
             .with_state(self)
             .layer(middleware::from_fn_with_state(
                 Arc::new(hosts),

@@ -22,7 +22,10 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::UnixStream;
-use tokio::signal::{self, unix::SignalKind};
+use tokio::signal::{
+    self,
+    unix::{Signal, SignalKind},
+};
 
 /// Runs a sidecar until SIGTERM or SIGINT, then drains it. Blocks; the calling thread is the control runtime.
 ///
@@ -48,25 +51,33 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         .build()
         .context("start the control runtime")?;
     runtime.block_on(async {
-        let signal = shutdown::signal();
         let mut running = start::start(config).await?;
+        let end = shutdown::signal();
+        let hang_ups = hang_ups()?;
         println!(
             "{}",
             ready_line(&running.core.inference, running.core.admin)
         );
         notify::serving();
-        running.serve(signal).await?;
+        running.serve(end, hang_ups).await?;
         running.stop().await;
         Ok(())
     })
 }
 
+/// Requests to start the next process, which kill this one no more.
+fn hang_ups() -> anyhow::Result<Signal> {
+    signal::unix::signal(SignalKind::hangup()).context("wait for a signal")
+}
+
 impl start::Running {
     /// Serves until `end`, or until another process has taken over.
-    async fn serve(&mut self, end: impl Future<Output = io::Result<()>>) -> anyhow::Result<()> {
+    async fn serve(
+        &mut self,
+        end: impl Future<Output = io::Result<()>>,
+        mut hang_ups: Signal,
+    ) -> anyhow::Result<()> {
         let mut end = pin!(end);
-        let hang_up = SignalKind::hangup();
-        let mut hang_ups = signal::unix::signal(hang_up).context("wait for a signal")?;
         while !self.handed_over {
             let stream = tokio::select! {
                 ended = &mut end => return ended.context("wait for a signal"),

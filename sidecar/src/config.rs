@@ -61,6 +61,13 @@ pub struct Sidecar {
     /// Default `handover.sock` in `state_dir`, none without one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub handover: Option<String>,
+    /// Labels by which rollouts may select this sidecar, e.g. `region = "eu"`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// A file that stops canaries here for as long as it is there: every one's if it is empty, else those of the models
+    /// that it names, a line each. Default `kill` in `state_dir`, none without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kill_file: Option<PathBuf>,
     /// Threads of the data path, each with its own runtime. Default 1.
     pub workers: usize,
     /// How long a stop waits for open requests, the last report and the outcomes. Default `10s`.
@@ -96,6 +103,8 @@ impl Default for Sidecar {
             token_file: None,
             state_dir: None,
             handover: None,
+            labels: BTreeMap::new(),
+            kill_file: None,
             workers: 1,
             drain: Duration::from_secs(10),
             log: Format::Auto,
@@ -219,6 +228,9 @@ pub struct Model {
     /// What is asked with GET whether the model is ready; 2xx is yes. Absent: what its protocol has for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_path: Option<String>,
+    /// Certificates to its `https` endpoints, instead of `[tls.upstream]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<UpstreamTls>,
 }
 
 impl Model {

@@ -41,6 +41,12 @@ pub(crate) struct Disk {
     pub(crate) forgetful: bool,
     /// Every call is answered with this.
     pub(crate) refuse: Option<Status>,
+    /// Streams are cut before a word; single calls pass.
+    pub(crate) cuts_streams: bool,
+    /// What whoever asks gets.
+    pub(crate) fetched: Option<v1::Push>,
+    /// Who asked.
+    pub(crate) fetches: Vec<v1::Hello>,
 }
 
 impl Disk {
@@ -65,6 +71,8 @@ impl Disk {
 pub(crate) struct Fake {
     pub(crate) address: SocketAddr,
     pub(crate) disk: Arc<Mutex<Disk>>,
+    /// What it says that it understands.
+    pub(crate) capabilities: Vec<String>,
     said: mpsc::UnboundedReceiver<ToControl>,
     line: Arc<Line>,
     stop: Option<oneshot::Sender<()>>,
@@ -114,6 +122,7 @@ impl Fake {
         Self {
             address: at.recv().unwrap(),
             disk,
+            capabilities: Vec::new(),
             said,
             line,
             stop: Some(stop),
@@ -179,6 +188,7 @@ impl Fake {
             id_key_id: 1,
             committed_seq,
             report_interval: None,
+            capabilities: self.capabilities.clone(),
         }))
         .await;
         hello
@@ -246,6 +256,9 @@ impl Sidecars for Service {
         request: Request<Streaming<v1::SidecarMessage>>,
     ) -> Result<Response<Self::SyncStream>, Status> {
         self.check()?;
+        if self.0.disk.lock().unwrap().cuts_streams {
+            return Err(Status::unavailable("cut"));
+        }
         let (send, receive) = mpsc::channel(16);
         *self.0.to_sidecar.lock().unwrap() = Some(send);
         let said = self.0.said.clone();
@@ -256,6 +269,13 @@ impl Sidecars for Service {
             }
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(receive))))
+    }
+
+    async fn fetch(&self, request: Request<v1::Hello>) -> Result<Response<v1::Push>, Status> {
+        self.check()?;
+        let mut disk = self.0.disk.lock().unwrap();
+        disk.fetches.push(request.into_inner());
+        Ok(Response::new(disk.fetched.clone().unwrap_or_default()))
     }
 
     async fn report(
@@ -286,6 +306,7 @@ impl Sidecars for Service {
                 committed_seq: *disk.committed_of(incarnation),
                 resend_after: received.unwrap_or(before),
                 resend,
+                ..v1::ReportAck::default()
             })
         });
         Ok(Response::new(Box::pin(acks)))

@@ -1,16 +1,17 @@
 //! What the fuzz targets of `tests/fuzz` run: the plain functions over bytes that strangers may write, each with what
 //! must hold whatever the bytes are.
 
-use crate::fast;
-use crate::inspect::{End, Findings, Head, Inspector, Kind};
+use crate::inspect::{self, End, Findings, Head, Inspector, Kind};
 use crate::rewrite::{self, Rewrite, Spec, StreamForm};
 use crate::route::json::{Progress, Search};
 use crate::route::key::KeySource;
 use crate::route::message::Walk;
 use crate::route::named;
 use crate::route::pointer::Pointer;
+use crate::{classify, fast, h2};
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Request};
+use serde_json::Value;
 
 /// Cuts `data` into pieces whose sizes its first bytes say.
 fn pieces(data: &[u8]) -> (Vec<&[u8]>, &[u8]) {
@@ -40,6 +41,38 @@ fn line(data: &[u8]) -> (&str, &[u8]) {
     (str::from_utf8(text).unwrap_or_default(), rest)
 }
 
+/// A value as a key; `None` where the two readers take numbers in different ways.
+fn key_of(value: &Value) -> Option<Option<String>> {
+    match value {
+        Value::String(text) => Some(Some(text.clone())),
+        Value::Bool(is) => Some(Some(is.to_string())),
+        Value::Number(number) if number.is_f64() => None,
+        Value::Number(number) => Some(Some(number.to_string())),
+        Value::Null | Value::Array(_) | Value::Object(_) => Some(None),
+    }
+}
+
+/// Of those the two readers take different ones. What was read is written again: names that were there twice are
+/// missing.
+fn has_name_twice(text: &[u8], document: &Value) -> bool {
+    members(document.to_string().as_bytes()) != members(text)
+}
+
+/// How many members the objects of a JSON document have.
+fn members(document: &[u8]) -> usize {
+    let (mut count, mut in_text, mut escaped) = (0, false, false);
+    for &byte in document {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => in_text = !in_text,
+            b':' if !in_text => count += 1,
+            _ => {}
+        }
+    }
+    count
+}
+
 fn search(pointer: &Pointer, pieces: &[&[u8]]) -> Option<Vec<u8>> {
     let mut search = Search::default();
     for piece in pieces {
@@ -62,6 +95,15 @@ pub fn json_key(data: &[u8]) {
     let (pieces, whole) = pieces(rest);
     let found = search(&pointer, &pieces);
     assert_eq!(found, search(&pointer, &[whole]), "where it is cut matters");
+    let document = serde_json::from_slice::<Value>(whole);
+    if let Ok(document) = document
+        && !has_name_twice(whole, &document)
+    {
+        let expected = document.pointer(text).and_then(key_of);
+        if let Some(expected) = expected {
+            assert_eq!(found, expected.map(String::into_bytes));
+        }
+    }
     // Escapes make text shorter, never longer.
     assert!(found.is_none_or(|found| found.len() <= whole.len()));
 }
@@ -114,6 +156,12 @@ pub fn key(data: &[u8]) {
     let (head, ()) = request.into_parts();
     let _ = named::in_head(&head);
     let found = source.of(&head);
+    if let Some(value) = head.headers.get("cookie") {
+        let _ = (
+            classify::timeout(value.as_bytes()),
+            classify::status(value.as_bytes()),
+        );
+    }
     assert!(found.is_none_or(|key| !key.is_empty() && key.len() <= data.len()));
 }
 
@@ -134,13 +182,17 @@ pub fn rewrite_path(data: &[u8]) {
         label: text(label),
         ..Spec::default()
     };
-    if !spec.mistakes().is_empty() || target.parse::<PathAndQuery>().is_err() {
+    let is_one = |target: &str| {
+        let parsed = target.parse::<PathAndQuery>();
+        parsed.is_ok_and(|parsed| parsed.as_str() == target)
+    };
+    if !spec.mistakes().is_empty() || !is_one(target) {
         return;
     }
     let Some(changed) = Rewrite::new(&spec).path(method, target) else {
         return;
     };
-    assert!(changed.parse::<PathAndQuery>().is_ok(), "{changed:?}");
+    assert!(is_one(&changed), "{changed:?}");
     assert!(
         changed
             .bytes()
@@ -219,42 +271,116 @@ pub fn chunks(data: &[u8]) {
     fast::fuzzing::chunks(&pieces, whole);
 }
 
-/// A name on the first line, then a body: JSON, gRPC messages or events. Changed in pieces it is changed alike, and
-/// JSON stays JSON.
+/// A name on the first line, then a body: JSON, gRPC messages or events. Changed in pieces it is changed alike, it becomes
+/// as long as was said before, and nothing but the name is another one.
 ///
 /// # Panics
-/// If it does not.
+/// If it is not so.
 pub fn rewrite_body(data: &[u8]) {
     let (name, rest) = line(data);
     if name.is_empty() {
         return;
     }
     let (pieces, whole) = pieces(rest);
-    let json = rewrite::json_body(&pieces, name);
-    assert_eq!(
-        json,
-        rewrite::json_body(&[whole], name),
-        "where it is cut matters"
-    );
-    if serde_json::from_slice::<serde_json::Value>(whole).is_ok() {
-        assert!(serde_json::from_slice::<serde_json::Value>(&json).is_ok());
+    rewrite::fuzzing::bodies(name, &pieces, whole);
+}
+
+/// Lines: a path, content types of the call and of its answer, and what the caller calls the model and its version; a
+/// byte that says how streams are built, and the answer's body: it names the model as the caller did, and says the same
+/// otherwise.
+///
+/// # Panics
+/// If it does not.
+pub fn restore(data: &[u8]) {
+    let (path, rest) = line(data);
+    let (asked, rest) = line(rest);
+    let (content_type, rest) = line(rest);
+    let (model, rest) = line(rest);
+    let (version, rest) = line(rest);
+    let Some((&how, rest)) = rest.split_first() else {
+        return;
+    };
+    let request = Request::post(path).header("content-type", asked);
+    let Ok(request) = request.body(()) else {
+        return;
+    };
+    let (pieces, whole) = pieces(rest);
+    rewrite::fuzzing::restored(&rewrite::fuzzing::Answered {
+        request: request.into_parts().0,
+        model,
+        version,
+        wrapped: how & 1 == 1,
+        content_type,
+        pieces: &pieces,
+        whole,
+    });
+}
+
+/// A stream of events, cut anywhere: it has those that the plainest of readers finds.
+///
+/// # Panics
+/// If it has others.
+pub fn events(data: &[u8]) {
+    let (pieces, whole) = pieces(data);
+    inspect::fuzzing::events(&pieces, whole);
+}
+
+/// A stream of gRPC messages, cut anywhere: it says what the plainest of readers finds.
+///
+/// # Panics
+/// If it says something else.
+pub fn messages(data: &[u8]) {
+    let (pieces, whole) = pieces(data);
+    inspect::fuzzing::messages(&pieces, whole);
+    h2::fuzzing::messages(&pieces, whole);
+}
+
+/// A byte that says which side we are, and what comes on a connection of HTTP/2, without the preface.
+///
+/// # Panics
+/// If it depends on where it is cut, costs more than it may, or is answered with what the other side does not understand.
+pub fn h2_frames(data: &[u8]) {
+    if let Some((&how, rest)) = data.split_first() {
+        let (pieces, whole) = pieces(rest);
+        h2::fuzzing::frames(how, &pieces, whole);
     }
-    assert_eq!(
-        rewrite::event_body(&pieces, name),
-        rewrite::event_body(&[whole], name)
-    );
-    let at_once = rewrite::grpc_body(&[whole], name, "1").ok();
-    assert_eq!(rewrite::grpc_body(&pieces, name, "1").ok(), at_once);
+}
+
+/// Compressed heads of one connection of HTTP/2.
+///
+/// # Panics
+/// If the plainest of readers finds other fields, or the other side does after they were passed on.
+pub fn h2_blocks(data: &[u8]) {
+    h2::fuzzing::compressed(data);
+}
+
+/// An endpoint's address on the first line, then the fields of a head of HTTP/2, `name: value`.
+///
+/// # Panics
+/// If a head is let through, and then passed on as one that would not be.
+pub fn h2_head(data: &[u8]) {
+    let (to, rest) = line(data);
+    let lines = rest.split(|&byte| byte == b'\n');
+    let fields: Vec<_> = lines.filter_map(field).collect();
+    h2::fuzzing::heads(to, &fields);
+}
+
+/// Names of HTTP/2 may begin with a colon.
+fn field(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let colon = line.iter().skip(1).position(|&byte| byte == b':')? + 1;
+    let value = &line[colon + 1..];
+    Some((&line[..colon], value.strip_prefix(b" ").unwrap_or(value)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::sync::LazyLock;
 
     type Target = (&'static str, fn(&[u8]));
 
-    const TARGETS: [Target; 8] = [
+    const TARGETS: [Target; 14] = [
         ("json_key", json_key),
         ("message_key", message_key),
         ("key", key),
@@ -263,14 +389,34 @@ mod tests {
         ("head", head),
         ("chunks", chunks),
         ("rewrite_body", rewrite_body),
+        ("restore", restore),
+        ("events", events),
+        ("messages", messages),
+        ("h2_frames", h2_frames),
+        ("h2_blocks", h2_blocks),
+        ("h2_head", h2_head),
     ];
 
-    fn corpus(target: &str) -> Vec<Vec<u8>> {
+    type Corpus = Vec<(Target, Vec<Vec<u8>>)>;
+
+    static CORPUS: LazyLock<Corpus> = LazyLock::new(|| {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fuzz/corpus/");
-        let files = std::fs::read_dir(format!("{folder}{target}")).unwrap();
-        files
-            .map(|file| std::fs::read(file.unwrap().path()).unwrap())
-            .collect()
+        let inputs = |target: &str| {
+            let files = std::fs::read_dir(format!("{folder}{target}")).unwrap();
+            files
+                .map(|file| std::fs::read(file.unwrap().path()).unwrap())
+                .collect()
+        };
+        let target = |target: Target| (target, inputs(target.0));
+        TARGETS.into_iter().map(target).collect()
+    });
+
+    #[test]
+    fn every_target_holds_on_its_corpus() {
+        for ((name, run), corpus) in &*CORPUS {
+            assert!(!corpus.is_empty(), "{name}");
+            corpus.iter().for_each(|data| run(data));
+        }
     }
 
     proptest! {
@@ -280,16 +426,16 @@ mod tests {
             changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
             cut in any::<prop::sample::Index>(),
         ) {
-            for (name, run) in TARGETS {
-                let corpus = corpus(name);
-                let mut data = which.get(&corpus).clone();
-                run(&data);
+            for ((_, run), corpus) in &*CORPUS {
+                let mut data = which.get(corpus).clone();
                 for (at, byte) in &changes {
-                    let at = at.index(data.len());
-                    data[at] = *byte;
+                    if !data.is_empty() {
+                        let at = at.index(data.len());
+                        data[at] = *byte;
+                    }
                 }
                 run(&data);
-                run(&data[..cut.index(data.len())]);
+                run(&data[..cut.index(data.len() + 1)]);
             }
         }
     }

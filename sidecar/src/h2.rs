@@ -9,6 +9,8 @@ mod call;
 mod client;
 mod flood;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod head;
 mod hpack;
 mod link;

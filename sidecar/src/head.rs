@@ -27,6 +27,12 @@ pub(crate) trait Head {
     }
 }
 
+/// Letters, digits and the marks of a host and a port; nothing that could end it or begin another.
+pub(crate) fn is_host(value: &[u8]) -> bool {
+    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+;=:[]%".contains(byte);
+    value.iter().all(allowed)
+}
+
 impl Head for Parts {
     fn method(&self) -> &str {
         self.method.as_str()

@@ -8,6 +8,8 @@ mod document;
 mod events;
 mod findings;
 mod frames;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod json;
 mod kind;
 mod sse;

@@ -13,6 +13,7 @@ pub mod fuzzing;
 mod h2;
 mod head;
 pub mod inspect;
+pub mod kill;
 pub mod limits;
 pub mod listen;
 pub mod meter;

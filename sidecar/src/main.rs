@@ -15,5 +15,8 @@ struct Cli {
 }
 
 fn main() -> anyhow::Result<()> {
+    // Where every program gets pages of 2 MiB, the few that a sidecar touches would be most of what it takes. It serves
+    // all the same if the system does not know of such pages.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
     app::run(Cli::parse().args)
 }

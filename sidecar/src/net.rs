@@ -1,7 +1,7 @@
 //! A connection's bytes, whatever carries them.
 
 use crate::table::{Address, Scheme, Target};
-use crate::tls::{Offer, Tls};
+use crate::tls::{Dial, Offer};
 use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -58,7 +58,7 @@ impl Stream {
 /// is something to agree on.
 pub(crate) async fn connect(
     address: &Address,
-    tls: &Tls,
+    dial: &Dial,
     offer: Offer,
 ) -> io::Result<(Stream, bool)> {
     let (host, port) = match address.target() {
@@ -76,7 +76,7 @@ pub(crate) async fn connect(
     if address.scheme() != Scheme::Https {
         return Ok((stream.into(), offer == Offer::Http2));
     }
-    let shaking = Box::pin(tls.dial.connect(host, stream, offer));
+    let shaking = Box::pin(dial.connect(host, stream, offer));
     let (stream, is_h2) = shaking.await?;
     Ok((stream.into(), is_h2))
 }

@@ -17,7 +17,7 @@ use crate::net::{self, Stream};
 use crate::proxy::body::Outgoing;
 use crate::shared::EndpointHealth;
 use crate::table::{Address, Scheme};
-use crate::tls::{Offer, Tls};
+use crate::tls::{Dial, Offer};
 use ejection::Ejection;
 use http::HeaderValue;
 use hyper::client::conn::http2;
@@ -37,7 +37,7 @@ pub(crate) struct Endpoint {
     /// For requests that name no host.
     host: HeaderValue,
     connect_timeout: Duration,
-    tls: Arc<Tls>,
+    dial: Arc<Dial>,
     /// Unknown until the first connection with TLS.
     speaks_h2: Cell<Option<bool>>,
     idle: RefCell<Vec<h1::Idle>>,
@@ -57,7 +57,7 @@ thread_local! {
 }
 
 impl Endpoint {
-    pub(crate) fn new(address: Address, connect_timeout: Duration, tls: Arc<Tls>) -> Self {
+    pub(crate) fn new(address: Address, connect_timeout: Duration, dial: Arc<Dial>) -> Self {
         let speaks_h2 = match address.scheme() {
             Scheme::Http | Scheme::Unix => Some(false),
             Scheme::H2c => Some(true),
@@ -69,7 +69,7 @@ impl Endpoint {
             host: host.unwrap_or_else(|_| HeaderValue::from_static("localhost")),
             address,
             connect_timeout,
-            tls,
+            dial,
             speaks_h2: Cell::new(speaks_h2),
             idle: RefCell::default(),
             idle_raw: RefCell::default(),
@@ -155,7 +155,7 @@ impl Endpoint {
 
     /// A connection, and whether it carries HTTP/2.
     pub(crate) async fn open(&self, offer: Offer) -> io::Result<(Stream, bool)> {
-        let connect = net::connect(&self.address, &self.tls, offer);
+        let connect = net::connect(&self.address, &self.dial, offer);
         tokio::time::timeout(self.connect_timeout, connect)
             .await
             .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
@@ -215,8 +215,8 @@ mod tests {
         (1..=n)
             .map(|port| Address::parse(&format!("http://127.0.0.1:{port}")).unwrap())
             .map(|address| {
-                let tls = Arc::new(Tls::plain());
-                Rc::new(Endpoint::new(address, Duration::from_secs(1), tls))
+                let dial = Arc::new(Dial::system());
+                Rc::new(Endpoint::new(address, Duration::from_secs(1), dial))
             })
             .collect()
     }

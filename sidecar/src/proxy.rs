@@ -14,10 +14,12 @@ mod rewriting;
 mod saved;
 pub(crate) mod ticket;
 mod upgrade;
+mod whole;
 
 use crate::classify::{self, Protocol};
 use crate::inspect::Kind;
 use crate::rewrite;
+use crate::route::kind;
 use crate::shared::Count;
 use crate::worker::{Busy, Deadline, LocalRoute, Worker};
 use answer::Answer;
@@ -48,6 +50,10 @@ const IDEMPOTENT: HeaderName = HeaderName::from_static("x-serinus-idempotent");
 
 /// No caller's bound is longer.
 pub(crate) const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
+/// Bodies of answers up to this many bytes are short: one of a canary is passed on when it is whole, so that stable can
+/// answer if the canary dies before that.
+pub(crate) const SHORT: u64 = 16 << 10;
 
 /// Answers one request.
 pub(crate) async fn serve(
@@ -122,9 +128,15 @@ struct Call {
     source: Option<Rc<Source>>,
     ticket: Ticket,
     deadline: Deadline,
+    /// When the attempt is too slow, ms of the worker's deadlines.
+    bound_ms: u64,
+    /// The bound of the attempt has passed, or there is none any more.
+    unbounded: Cell<bool>,
     /// When the whole call is too slow, ms of the worker's deadlines.
     total_ms: u64,
     idempotent: bool,
+    /// A gRPC call with one answer.
+    unary: bool,
     upgrade: Option<HeaderValue>,
     rescue_granted: Cell<bool>,
     minted: Option<Box<Minted>>,
@@ -196,12 +208,16 @@ impl Call {
             true => u64::MAX,
             false => worker.limits.body_bytes,
         };
+        let bound_ms = now_ms + bound.as_millis() as u64;
         Ok(Box::new(Self {
-            deadline: worker.deadlines.add(now_ms + bound.as_millis() as u64),
+            deadline: worker.deadlines.add(bound_ms),
+            bound_ms,
+            unbounded: Cell::new(false),
             total_ms: now_ms + total.as_millis() as u64,
             source: (!body.is_end_stream() || !early.is_empty())
-                .then(|| worker.source(body, early, longest)),
+                .then(|| worker.source(body, head.version, early, longest)),
             kind: Kind::of(head.method.as_str(), head.uri.path()),
+            unary: found.grpc && kind::is_unary(head.uri.path()),
             version: head.version,
             head: RefCell::new(Some(head)),
             saved: RefCell::default(),
@@ -251,6 +267,7 @@ impl Call {
             return Err(Failure::Timeout);
         }
         self.ticket.is_late();
+        self.unbounded.set(true);
         self.deadline.set(self.total_ms);
         let outcome = self.deadline.before(attempt).await;
         outcome.unwrap_or(Err(Failure::Timeout))
@@ -267,9 +284,7 @@ impl Call {
     /// The class of a failure of the model; the caller's own ones are none.
     fn failed(&self, outcome: &Outcome) -> Option<Class> {
         let class = match outcome {
-            Ok((response, _)) => {
-                classify::of_head(self.found.protocol(), response.status(), response.headers())
-            }
+            Ok((response, carrier)) => self.class_of(response, carrier),
             Err(failure) => failure.class(),
         };
         class.is_failure().then_some(class)
@@ -277,17 +292,21 @@ impl Call {
 
     /// Whether stable may answer instead of the canary. A yes is paid for once.
     fn may_rescue(&self) -> bool {
-        let source = self.source.as_ref();
-        let possible = self.ticket.serving() != 0
-            && self.route.policy().rescue
-            && self.idempotent
-            && source.is_none_or(|source| source.is_replayable());
+        let possible = self.is_rescuable();
         if !possible || self.rescue_granted.get() {
             return possible;
         }
         let granted = self.ticket.is_probe() || self.route.may_spend(&self.worker);
         self.rescue_granted.set(granted);
         granted
+    }
+
+    fn is_rescuable(&self) -> bool {
+        let source = self.source.as_ref();
+        self.ticket.serving() != 0
+            && self.route.policy().rescue
+            && self.idempotent
+            && source.is_none_or(|source| source.is_replayable())
     }
 
     /// The model gave no answer: the application gets one of ours.

@@ -9,11 +9,12 @@ use crate::worker::Sealed;
 use ledger::{Ledger, LostHistory, Share};
 use rand::RngExt as _;
 use serinus_proto::v1;
+use serinus_proto::v1::report_ack::Refusal;
 use serinus_runtime::backoff::Backoff;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, watch};
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
 /// Longest interval that the control plane may ask for; above it, evidence would come too late.
 const LONGEST_INTERVAL: u64 = 10;
@@ -35,6 +36,8 @@ struct Books {
     ledger: Ledger,
     /// The workers are gone; nothing comes any more.
     closed: bool,
+    /// Why the last report was refused.
+    refused: Option<String>,
 }
 
 impl Reports {
@@ -47,6 +50,7 @@ impl Reports {
                 incarnation: incarnation(),
                 ledger: Ledger::new(workers),
                 closed: false,
+                refused: None,
             }),
             changed: Notify::new(),
         }))
@@ -75,20 +79,40 @@ impl Reports {
     /// [`LostHistory`]: then [`Reports::restart`] and greet again.
     pub fn welcome(&self, welcome: &v1::Welcome) -> Result<(), LostHistory> {
         let mut books = self.books();
-        let interval = welcome
-            .report_interval
-            .and_then(|d| Duration::try_from(d).ok());
-        let seconds = interval.map_or(1, |interval| interval.as_secs_f64().round() as u64);
         books
             .ledger
-            .set_interval(seconds.clamp(1, LONGEST_INTERVAL));
+            .set_interval(seconds(welcome.report_interval).unwrap_or(1));
         books.ledger.welcome(welcome.committed_seq)
+    }
+
+    /// The control plane answers a report.
+    ///
+    /// # Errors
+    /// As [`Reports::welcome`].
+    fn acknowledged(&self, ack: &v1::ReportAck) -> Result<(), LostHistory> {
+        let mut books = self.books();
+        if let Some(seconds) = seconds(ack.report_interval) {
+            books.ledger.set_interval(seconds);
+        }
+        let refused = (ack.refusal() != Refusal::None).then(|| ack.detail.clone());
+        if refused.is_some() && refused != books.refused {
+            error!(why = ack.detail, refusal = ?ack.refusal(), "the control plane does not count what is reported here");
+        }
+        books.refused = refused;
+        books.ledger.ack(ack)
+    }
+
+    /// Why the control plane does not count what is reported; `None` while it does.
+    #[must_use]
+    pub fn refused(&self) -> Option<String> {
+        self.books().refused.clone()
     }
 
     /// A new incarnation, whose reports start from number 1.
     pub fn restart(&self) {
         let mut books = self.books();
         books.incarnation = incarnation();
+        books.refused = None;
         books.ledger.restart();
         warn!(
             incarnation = books.incarnation,
@@ -135,6 +159,12 @@ impl Reports {
         let books = self.books();
         books.closed && books.ledger.is_empty()
     }
+}
+
+/// Whole seconds of an interval, within what makes sense.
+fn seconds(interval: Option<prost_types::Duration>) -> Option<u64> {
+    let interval = Duration::try_from(interval?).ok()?;
+    Some((interval.as_secs_f64().round() as u64).clamp(1, LONGEST_INTERVAL))
 }
 
 fn incarnation() -> u64 {

@@ -7,13 +7,14 @@ mod escape;
 mod events;
 mod fields;
 mod frames;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod json;
 mod place;
 mod request;
 mod restore;
 mod splice;
 
-pub use frames::FrameError;
 pub(crate) use request::{Edit, Unchangeable, is_json};
 pub(crate) use restore::{AnswerHead, Names, Restorer, Restoring};
 
@@ -191,54 +192,6 @@ impl Rewrite {
 /// Whether a header has a value that `is` so.
 fn header_says(head: &impl Head, name: &str, is: impl Fn(&[u8]) -> bool) -> bool {
     head.values(name).any(is)
-}
-
-/// A JSON body, in pieces, with its `model` replaced.
-#[must_use]
-pub fn json_body(pieces: &[&[u8]], model: &str) -> Vec<u8> {
-    let strings = json::Strings::new(vec![("model", escape::json(model))]);
-    let mut edit = Edit::Json(strings);
-    pieces.iter().fold(Vec::new(), |mut out, piece| {
-        // Nothing in JSON is refused.
-        out.extend(
-            edit.feed(&Bytes::copy_from_slice(piece))
-                .unwrap_or_default(),
-        );
-        out
-    })
-}
-
-/// A stream of gRPC messages, in pieces, of which each has `model` and `version` appended as fields 1 and 2.
-///
-/// # Errors
-/// If a message is compressed or would become too long.
-pub fn grpc_body(pieces: &[&[u8]], model: &str, version: &str) -> Result<Vec<u8>, FrameError> {
-    let fields = escape::oip_fields(Some(model), Some(version));
-    let mut frames = frames::Frames::new(fields, frames::Otherwise::Refuse).reading_names();
-    let mut out = Vec::new();
-    for piece in pieces {
-        let piece = Bytes::copy_from_slice(piece);
-        let mut splice = splice::Splice::new(&piece);
-        frames.feed(&piece, &mut splice)?;
-        out.extend(splice.finish());
-    }
-    out.extend(frames.finish());
-    Ok(out)
-}
-
-/// A stream of events, in pieces, with the `model` of each replaced.
-#[must_use]
-pub fn event_body(pieces: &[&[u8]], model: &str) -> Vec<u8> {
-    let strings = json::Strings::new(vec![("model", escape::json(model))]);
-    let mut events = events::Events::new(strings);
-    let mut out = Vec::new();
-    for piece in pieces {
-        let piece = Bytes::copy_from_slice(piece);
-        let mut splice = splice::Splice::new(&piece);
-        events.feed(&piece, &mut splice);
-        out.extend(splice.finish());
-    }
-    out
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ pub mod cache;
 pub mod clock;
 pub mod follow;
 mod link;
+mod poll;
 pub mod saved;
 mod status;
 pub mod store;
@@ -14,18 +15,21 @@ pub use link::{Bearer, Link, LinkError};
 
 use crate::report::Reports;
 use crate::shared::Shared;
+use crate::tls::Dial;
 use apply::{Applier, Holdings};
+use poll::Polling;
 use rand::RngExt as _;
 use serinus_proto::v1;
 use serinus_runtime::backoff::Backoff;
 use serinus_runtime::shutdown::Drain;
 use status::Readiness;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use stream::{Ended, Stream};
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use tonic::Code;
 use tracing::{info, warn};
 
@@ -67,10 +71,14 @@ pub struct Peer {
     pub name: String,
     /// Models of the own file.
     pub models: Vec<String>,
+    /// By which rollouts may select it.
+    pub labels: BTreeMap<String, String>,
     /// Base addresses of the control plane's replicas.
     pub control_plane: Vec<String>,
     /// File with the token.
     pub token_file: Option<PathBuf>,
+    /// How `https` addresses are connected to.
+    pub tls: Arc<Dial>,
     /// Counts on their way.
     pub reports: Reports,
     /// Breakers are read from it.
@@ -103,8 +111,14 @@ pub async fn run(
     }
 }
 
+/// Without a control plane: follows nothing but whoever operates this host.
+pub async fn alone(mut applier: Applier) {
+    ticking(&mut applier).await;
+}
+
 async fn forever(peer: &Peer, applier: &mut Applier, contact: &watch::Sender<Contact>) {
     let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
+    let mut polling = Polling::default();
     let mut attempt = 0;
     while !peer.control_plane.is_empty() {
         let url = &peer.control_plane[attempt % peer.control_plane.len()];
@@ -115,16 +129,20 @@ async fn forever(peer: &Peer, applier: &mut Applier, contact: &watch::Sender<Con
         if lasted >= GOOD {
             backoff.reset();
         }
+        polling.ended(&ended, lasted);
         let wait = wait(peer, &ended, lasted, &mut backoff);
         warn!(url, why = %ended, ?wait, "no contact with the control plane; serving on");
         contact.send_modify(|contact| {
             contact.session = None;
             contact.trouble = ended.to_string();
         });
-        idle(applier, Instant::now() + wait).await;
+        let until = Instant::now() + wait;
+        while polling.wait(until, applier).await {
+            polling.fetch(peer, url, applier).await;
+        }
     }
-    // Static: there is nothing to follow, and nothing that grows old.
-    std::future::pending().await
+    // Static: there is nothing to follow, and nothing that grows old, but whoever operates this host has a say.
+    ticking(applier).await
 }
 
 /// One connection from its beginning to its end.
@@ -135,7 +153,7 @@ async fn once(
     contact: &watch::Sender<Contact>,
 ) -> Ended {
     let link = tokio::select! {
-        link = link::connect(url, peer.token_file.as_deref()) => link,
+        link = link::connect(url, peer.token_file.as_deref(), &peer.tls) => link,
         // Connecting ends by its own time limit long before a tick could matter twice.
         () = ticking(applier) => return Ended::Silent("answer"),
     };
@@ -163,15 +181,11 @@ async fn once(
 
 async fn ticking(applier: &mut Applier) {
     loop {
-        tokio::time::sleep(TICK).await;
+        tokio::select! {
+            () = tokio::time::sleep(TICK) => {}
+            () = applier.local_change() => {}
+        }
         applier.tick().await;
-    }
-}
-
-async fn idle(applier: &mut Applier, until: Instant) {
-    tokio::select! {
-        () = sleep_until(until) => {}
-        () = ticking(applier) => {}
     }
 }
 
@@ -199,8 +213,12 @@ fn wait(peer: &Peer, ended: &Ended, lasted: Duration, backoff: &mut Backoff) -> 
 /// A connection to a server of a test.
 #[cfg(test)]
 pub(crate) async fn link_for_tests(url: &str) -> Link {
-    link::connect(url, None).await.unwrap()
+    link::connect(url, None, &Arc::new(Dial::system()))
+        .await
+        .unwrap()
 }
 
+#[cfg(test)]
+mod recorded;
 #[cfg(test)]
 mod tests;

@@ -47,6 +47,8 @@ pub struct Route {
     pub variants: Vec<Variant>,
     /// The lease has run out: the breaker is twice as strict.
     pub frozen: bool,
+    /// An operator of this host has stopped the canaries: what is meant for them goes to stable and counts for neither.
+    pub killed: bool,
     pub(crate) rollout_id: [u8; 16],
     pub(crate) matcher: Matcher,
     pub(crate) split: Split,

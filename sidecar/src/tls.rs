@@ -1,4 +1,4 @@
-//! TLS: to endpoints, and from applications. Certificates are read anew when their files change.
+//! TLS: to endpoints and the control plane, and from applications. Certificates are read anew when their files change.
 
 mod accept;
 mod dial;
@@ -10,17 +10,23 @@ pub use dial::Dial;
 pub(crate) use dial::Offer;
 pub use watch::watch;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use thiserror::Error;
 
-/// Both directions.
+/// All directions.
 #[derive(Debug)]
 pub struct Tls {
     /// From applications; absent where they speak without TLS.
     pub accept: Option<Accept>,
     /// To endpoints.
-    pub dial: Dial,
+    pub dial: Arc<Dial>,
+    /// To endpoints of models that have settings of their own, by the model's name.
+    pub models: BTreeMap<String, Arc<Dial>>,
+    /// To the control plane.
+    pub control_plane: Arc<Dial>,
 }
 
 /// Files of a certificate chain and its key, PEM.
@@ -39,7 +45,7 @@ pub enum TlsError {
     #[error("{field}: read {path}: {why}")]
     File {
         /// The key.
-        field: &'static str,
+        field: String,
         /// The file.
         path: PathBuf,
         /// What the system or the reader said.
@@ -49,7 +55,7 @@ pub enum TlsError {
     #[error("{field}: {path} holds no {what} in PEM form")]
     Empty {
         /// The key.
-        field: &'static str,
+        field: String,
         /// The file.
         path: PathBuf,
         /// What was looked for.
@@ -59,7 +65,7 @@ pub enum TlsError {
     #[error("{field}: {why}")]
     Refused {
         /// The key.
-        field: &'static str,
+        field: String,
         /// What the TLS library says.
         why: String,
     },
@@ -81,20 +87,39 @@ impl Tls {
     pub fn plain() -> Self {
         Self {
             accept: None,
-            dial: Dial::system(),
+            dial: Arc::new(Dial::system()),
+            models: BTreeMap::new(),
+            control_plane: Arc::new(Dial::system()),
         }
+    }
+
+    /// How the endpoints of a model are connected to.
+    pub(crate) fn to(&self, model: &str) -> &Arc<Dial> {
+        self.models.get(model).unwrap_or(&self.dial)
+    }
+
+    fn dials(&self) -> impl Iterator<Item = &Arc<Dial>> {
+        [&self.dial, &self.control_plane]
+            .into_iter()
+            .chain(self.models.values())
     }
 
     /// Reads every file again; which of them failed.
     fn reload(&self) -> Vec<TlsError> {
         let accept = self.accept.as_ref().map(Accept::reload);
-        let results = [accept.unwrap_or(Ok(())), self.dial.reload()];
-        results.into_iter().filter_map(Result::err).collect()
+        let dials = self.dials().map(|dial| dial.reload());
+        accept
+            .into_iter()
+            .chain(dials)
+            .filter_map(Result::err)
+            .collect()
     }
 
     fn files(&self) -> Vec<PathBuf> {
         let accept = self.accept.iter().flat_map(Accept::files);
-        accept.chain(self.dial.files()).collect()
+        accept
+            .chain(self.dials().flat_map(|dial| dial.files()))
+            .collect()
     }
 }
 

@@ -24,6 +24,7 @@ use crate::route::named::Place;
 use crate::shared::Shared;
 use crate::tls::Tls;
 use connection::Connections;
+use http::Version;
 use hyper::body::Incoming;
 use local::{LocalTable, Registry};
 use serinus_proto::v1;
@@ -264,8 +265,18 @@ impl Worker {
     }
 
     /// The caller's body, kept as far as a second attempt may need it.
-    pub(crate) fn source(&self, body: Incoming, early: Early, longest: u64) -> Rc<Source> {
-        Source::new(body, early, self.limits.replay_bytes, longest)
+    pub(crate) fn source(
+        &self,
+        body: Incoming,
+        version: Version,
+        early: Early,
+        longest: u64,
+    ) -> Rc<Source> {
+        let source = Source::new(body, early, self.limits.replay_bytes, longest);
+        match version {
+            Version::HTTP_2 => source.tells_ends(),
+            _ => source,
+        }
     }
 
     /// Unique among the workers.

@@ -169,6 +169,15 @@ fn models(parts: &Parts, out: &mut Exposition) {
             );
         }
     }
+    out.family(
+        "killed",
+        Kind::Gauge,
+        "Whether an operator of this host has stopped the canary.",
+    );
+    for route in parts.shared.table().routes() {
+        let labels = [("model", route.model.as_str())];
+        out.sample("killed", &labels, f64::from(u8::from(route.killed)));
+    }
     out.family("epoch", Kind::Gauge, "Epoch of the assignment in force.");
     for held in &holdings.in_force {
         let labels = [

@@ -79,9 +79,9 @@ impl Prober {
             let known = self.known.remove(&target).unwrap_or_default();
             let speaks = known.speaks;
             health.insert(target.clone(), known);
-            let tls = Arc::clone(&self.tls);
+            let dial = Arc::clone(self.tls.to(&asking.model));
             checks.spawn(async move {
-                let check = tokio::time::timeout(PATIENCE, asking.ask(speaks, &tls));
+                let check = tokio::time::timeout(PATIENCE, asking.ask(speaks, &dial));
                 let result = check
                     .await
                     .unwrap_or_else(|_| Err("does not answer within 1 s".to_owned().into()));

@@ -1,6 +1,7 @@
 //! `/status`: everything about this sidecar, as JSON.
 
 use super::Parts;
+use crate::kill::Killed;
 use crate::rewrite;
 use crate::shared::{BreakerStatus, VariantTotals};
 use crate::sync::apply::Holdings;
@@ -23,6 +24,8 @@ pub(super) struct Status {
     control_plane: Option<ControlPlane>,
     /// Why the state file could not be written.
     unsaved: Option<String>,
+    /// Models whose canaries an operator of this host has stopped; `*`: all.
+    killed: Vec<String>,
     reports: Reports,
     outcomes: Option<Outcomes>,
     models: Vec<Model>,
@@ -41,6 +44,8 @@ struct ControlPlane {
 struct Reports {
     waiting: usize,
     stored_up_to: u64,
+    /// Why the control plane does not count them.
+    refused: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -129,9 +134,15 @@ pub(super) fn of(parts: &Parts) -> Status {
         stopping: parts.drain.is_draining(),
         control_plane: control_plane(parts),
         unsaved: holdings.unsaved.clone(),
+        killed: match &holdings.killed {
+            Killed::Nothing => Vec::new(),
+            Killed::Everything => vec!["*".to_owned()],
+            Killed::Models(models) => models.iter().cloned().collect(),
+        },
         reports: Reports {
             waiting,
             stored_up_to,
+            refused: parts.reports.refused(),
         },
         outcomes: outcomes(parts),
         models: models(parts, &holdings),

@@ -14,6 +14,7 @@ use crate::table::ModelSpec;
 use anyhow::{Context as _, bail};
 use serinus_runtime::shutdown::{self, Drain, Trigger};
 use std::fs::File;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -29,6 +30,8 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 pub(super) struct Following {
     /// Absent for a static sidecar.
     contact: Option<Contact>,
+    /// Of a static sidecar: follows whoever operates this host.
+    alone: Option<JoinHandle<()>>,
     admin: JoinHandle<()>,
     admin_end: Trigger,
     /// The state directory is this process's alone as long as it is held.
@@ -51,12 +54,13 @@ impl Following {
     /// Takes the state directory, publishes the first table, and follows.
     pub(super) async fn begin(core: &Core, admin: &Socket) -> anyhow::Result<Self> {
         let lock = state::lock(&core.config).await?;
-        let applier = state::applier(&core.config, specs(&core.config)?, &core.shared)?;
+        let applier = state::applier(&core.config, specs(&core.config)?, &core.shared, &core.kill)?;
         let holdings = applier.holdings();
-        let contact = match core.config.control_plane.is_empty() {
-            true => None,
-            false => Some(Contact::begin(core, applier)?),
+        let (contact, alone) = match core.config.control_plane.is_empty() {
+            true => (None, Some(applier)),
+            false => (Some(Contact::begin(core, applier)?), None),
         };
+        let alone = alone.map(|applier| tokio::spawn(sync::alone(applier)));
         let desk = contact.as_ref().map(|contact| contact.desk.clone());
         let parts = Parts {
             holdings,
@@ -68,6 +72,7 @@ impl Following {
         let admin = tokio::spawn(serve_admin(listener(admin)?, Admin::new(parts), ending));
         Ok(Self {
             contact,
+            alone,
             admin,
             admin_end,
             _lock: lock,
@@ -78,6 +83,9 @@ impl Following {
     pub(super) async fn release(self) {
         self.admin_end.drain();
         finish("the admin port", self.admin, Instant::now() + AT_ONCE).await;
+        if let Some(alone) = self.alone {
+            alone.abort();
+        }
         if let Some(contact) = self.contact {
             contact.leave.drain();
             let leaving = contact.syncing;
@@ -127,8 +135,10 @@ fn peer(core: &Core) -> Peer {
     Peer {
         name: core.config.name.clone(),
         models: models.map(|model| model.name.clone()).collect(),
+        labels: core.config.labels.clone(),
         control_plane: core.config.control_plane.clone(),
         token_file: core.config.token_file.clone(),
+        tls: Arc::clone(&core.tls.control_plane),
         reports: core.reports.clone(),
         shared: Shared::clone(&core.shared),
         probed: core.seen.probed.clone(),
@@ -146,7 +156,9 @@ fn listener(socket: &Socket) -> anyhow::Result<TcpListener> {
 }
 
 async fn serve_admin(listener: TcpListener, admin: Admin, mut end: Drain) {
-    let serve = axum::serve(listener, admin.router());
+    let router = admin.router();
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    let serve = axum::serve(listener, service);
     let serve = serve.with_graceful_shutdown(async move { end.wait().await });
     if let Err(error) = serve.await {
         tracing::error!(%error, "the admin port is closed");

@@ -6,6 +6,7 @@ use super::watch::{self, Seen};
 use super::{Shared, activation};
 use crate::admin::Parts;
 use crate::config::Sidecar;
+use crate::kill::Switch;
 use crate::listen::{self, Listen, Plan, Socket};
 use crate::report::{self, Reports};
 use crate::shared;
@@ -58,6 +59,9 @@ pub(super) struct Core {
     pub(super) said: Arc<Sender<Contact>>,
     /// The connection must be made anew.
     pub(super) reconnect: Arc<Notify>,
+    pub(super) tls: Arc<Tls>,
+    /// The word of whoever operates this host.
+    pub(super) kill: Switch,
     started: Instant,
     drain: Drain,
 }
@@ -74,13 +78,17 @@ impl Core {
         let inference = listen::addresses(&sockets.inference);
         let shared: Shared = Arc::new(shared::Shared::new());
         tokio::spawn(tls::watch(Arc::clone(&tls)));
+        let kill = Switch::new(config.kill_path());
+        tokio::spawn(kill.clone().follow());
         Ok(Self {
             inference: inference.context("listen: read the addresses")?,
             admin: admin.context("admin: read the address")?,
-            seen: watch::start(Arc::clone(&shared), tls, events),
+            seen: watch::start(Arc::clone(&shared), Arc::clone(&tls), events),
+            tls,
             reports: Reports::new(config.name.clone(), config.workers),
             said: Arc::new(channel(Contact::default()).0),
             reconnect: Arc::default(),
+            kill,
             started: Instant::now(),
             drain,
             shared,
@@ -102,6 +110,7 @@ impl Core {
             reports: self.reports.clone(),
             desk: None,
             drain: self.drain.clone(),
+            kill: self.kill.clone(),
             hosts: super::admin_names(&self.config),
             request_bytes: self.config.outcomes.request_bytes,
         }
@@ -118,7 +127,7 @@ struct Channels {
 /// Starts every part, and returns when calls are taken. What can fail comes before a running process gives up anything.
 pub(super) async fn start(config: Sidecar) -> anyhow::Result<Running> {
     compile(&config)?;
-    let tls = Arc::new(config.tls.load()?);
+    let tls = Arc::new(config.load_tls()?);
     let (mut predecessor, inherited) = Predecessor::find(&config).await?.unzip();
     let sockets = sockets(&config, inherited)?;
     let (serving, drain) = shutdown::channel();

@@ -2,6 +2,7 @@
 
 use super::Shared;
 use crate::config::Sidecar;
+use crate::kill::Switch;
 use crate::outcomes::Desk;
 use crate::outcomes::spool::Spool;
 use crate::outcomes::writer::Writer;
@@ -58,6 +59,7 @@ pub(super) fn applier(
     config: &Sidecar,
     specs: Vec<ModelSpec>,
     shared: &Shared,
+    kill: &Switch,
 ) -> anyhow::Result<Applier> {
     let store = match (&config.state_dir, config.control_plane.is_empty()) {
         (Some(directory), false) => {
@@ -74,6 +76,7 @@ pub(super) fn applier(
         store,
         Clock::boot_time(),
         delay_ms,
+        kill.watch(),
     )
     .map_err(|mistakes| {
         anyhow!(

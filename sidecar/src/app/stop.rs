@@ -16,10 +16,11 @@ impl Running {
         let drain = self.core.config.drain;
         info!(?drain, "stopping");
         let until = Instant::now() + drain;
-        self.serving.drain();
         drop(self.door);
-        // The port is closed, for connections that come after this, when the last of its sockets is.
+        // A port is closed with the last of its sockets, and what then waits in its queue is reset. So the last ones are
+        // those of the workers, which take what waits before they close them.
         drop(self.sockets);
+        self.serving.drain();
         if !self.handed_over {
             remove_files(&self.core.inference);
         }

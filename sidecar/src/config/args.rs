@@ -31,6 +31,9 @@ pub struct Args {
     /// Directory for the last assignments, the latches and the outcome spool
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
+    /// A label by which rollouts may select this sidecar, such as region=eu; may be given several times
+    #[arg(long = "label", value_name = "NAME=VALUE")]
+    pub labels: Vec<String>,
     /// Threads of the data path [default: 1]
     #[arg(long, value_name = "N")]
     pub workers: Option<u32>,
@@ -87,6 +90,11 @@ impl Args {
         if !self.control_plane.is_empty() {
             table.insert("control_plane".into(), texts(&self.control_plane));
         }
+        if !self.labels.is_empty() {
+            let labels: Result<Table, String> =
+                self.labels.iter().map(|text| label(text)).collect();
+            table.insert("labels".into(), Value::Table(labels?));
+        }
         if !self.models.is_empty() {
             let models: Result<Vec<Value>, String> =
                 self.models.iter().map(|text| model(text)).collect();
@@ -99,6 +107,13 @@ impl Args {
 fn texts<S: AsRef<str>>(items: &[S]) -> Value {
     let items = items.iter().map(|item| item.as_ref().to_owned());
     Value::Array(items.map(Value::String).collect())
+}
+
+fn label(text: &str) -> Result<(String, Value), String> {
+    let (name, value) = text
+        .split_once('=')
+        .ok_or_else(|| format!("--label {text}: write NAME=VALUE, such as region=eu"))?;
+    Ok((name.to_owned(), Value::String(value.to_owned())))
 }
 
 fn model(text: &str) -> Result<Value, String> {

@@ -65,11 +65,30 @@ pub(super) fn check(config: &Sidecar) -> Result<(), Mistakes> {
     Err(Mistakes(found))
 }
 
+fn labels(config: &Sidecar, found: &mut Vec<String>) {
+    let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/');
+    let good = |text: &str| (1..=63).contains(&text.len()) && text.chars().all(inner);
+    if config.labels.len() > 16 {
+        found.push(format!(
+            "labels: {} of them; at most 16",
+            config.labels.len()
+        ));
+    }
+    for (name, value) in &config.labels {
+        if !good(name) || !good(value) {
+            found.push(format!(
+                "labels.{name}: names and values are letters, digits and ._-/, 1 to 63 characters, not \"{value}\""
+            ));
+        }
+    }
+}
+
 fn general(config: &Sidecar, found: &mut Vec<String>) {
     if config.name.len() > 253 || config.name.chars().any(|c| c.is_control() || c == ' ') {
         found.push("name: at most 253 characters, without blanks".into());
     }
     listen(config, found);
+    labels(config, found);
     if config.workers == 0 || config.workers > 256 {
         found.push(format!("workers: {} is not in 1..=256", config.workers));
     }
@@ -99,6 +118,13 @@ fn listen(config: &Sidecar, found: &mut Vec<String>) {
             "socket_mode: \"{}\"; write permissions such as \"0600\" or \"0660\"",
             config.socket_mode
         ));
+    }
+    if config
+        .kill_file
+        .as_ref()
+        .is_some_and(|path| !path.is_absolute())
+    {
+        found.push("kill_file: write an absolute path".to_owned());
     }
     let handover = config.handover.as_deref().filter(|path| *path != "off");
     if let Some(path) = handover
@@ -140,9 +166,11 @@ fn limits(limits: &Limits, found: &mut Vec<String>) {
 fn control_plane(config: &Sidecar, found: &mut Vec<String>) {
     for url in &config.control_plane {
         match Address::parse(url) {
-            Ok(address) if address.scheme() != Scheme::Http => found.push(format!(
-                "control_plane: \"{url}\": only http:// is supported in this version"
-            )),
+            Ok(address) if !matches!(address.scheme(), Scheme::Http | Scheme::Https) => {
+                found.push(format!(
+                    "control_plane: \"{url}\": write http:// or https://"
+                ));
+            }
             Ok(address) if !address.prefix().is_empty() => {
                 found.push(format!("control_plane: \"{url}\" has a path; remove it"));
             }

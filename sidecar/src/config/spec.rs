@@ -47,6 +47,7 @@ impl Model {
             targeting: self.rules().filter_map(Result::ok).collect(),
         });
         Ok(ModelSpec {
+            killed: false,
             name: self.name.clone(),
             matcher: self.matcher()?,
             stable_name: self.stable_name.clone(),
@@ -89,6 +90,13 @@ impl Sidecar {
             reuse_port: self.reuse_port,
             socket_mode: self.mode().unwrap_or(0o600),
         }
+    }
+
+    /// The file that stops canaries here.
+    #[must_use]
+    pub fn kill_path(&self) -> Option<PathBuf> {
+        let default = || Some(self.state_dir.as_ref()?.join("kill"));
+        self.kill_file.clone().or_else(default)
     }
 
     pub(super) fn mode(&self) -> Option<u32> {

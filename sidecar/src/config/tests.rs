@@ -80,7 +80,7 @@ fn the_default_name_is_stable_across_restarts() {
 fn every_mistake_is_reported_at_once() {
     let text = mistakes(
         r#"
-control_plane = "https://cp:7400"
+control_plane = "h2c://cp:7400"
 workers = 0
 [limits]
 connect_timeout = "0s"
@@ -100,7 +100,7 @@ stable = ["http://127.0.0.1:9001"]
 "#,
     );
     for part in [
-        "control_plane: \"https://cp:7400\": only http:// is",
+        "control_plane: \"h2c://cp:7400\": write http:// or https://",
         "state_dir: name a directory",
         "workers: 0",
         "limits.connect_timeout",
@@ -216,4 +216,39 @@ fn what_is_printed_can_be_loaded() {
     let again = from(&text, &[], Args::default()).unwrap();
     assert_eq!(toml::to_string(&again).unwrap(), text);
     assert_eq!(again.limits, config.limits);
+}
+
+#[test]
+fn certificates_are_named_for_all_for_a_model_and_for_the_control_plane() {
+    let good = r#"
+control_plane = ["https://cp:7400", "http://127.0.0.1:7400"]
+state_dir = "/var/lib/serinus"
+[tls.control_plane]
+ca = "/etc/serinus/ca.pem"
+[[model]]
+name = "m"
+stable = ["https://m"]
+tls.ca = "/nowhere/own.pem"
+"#;
+    let config = from(good, &[], Args::default()).unwrap();
+    let own = config.models[0].tls.as_ref().unwrap();
+    assert_eq!(own.ca.as_deref(), Some("/nowhere/own.pem".as_ref()));
+    let text = toml::to_string(&config).unwrap();
+    let again = from(&text, &[], Args::default()).unwrap();
+    assert_eq!(again.models[0].tls, config.models[0].tls);
+    let error = config.load_tls().unwrap_err().to_string();
+    assert!(
+        error.starts_with("model[0].tls.ca: read /nowhere/own.pem"),
+        "{error}"
+    );
+    let bad = good
+        .replace("https://cp", "http://cp")
+        .replace("tls.ca", "tls.key");
+    let text = mistakes(&bad);
+    for part in [
+        "tls.control_plane: no address in control_plane begins with https://",
+        "model[0].tls.cert: missing",
+    ] {
+        assert!(text.contains(part), "{part} is missing in {text}");
+    }
 }

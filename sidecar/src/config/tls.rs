@@ -3,7 +3,9 @@
 use super::Sidecar;
 use crate::tls::{Accept, Dial, Identity, Tls, TlsError};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// `[tls]`: TLS from applications, on the TCP addresses of `listen`. Every file is PEM.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,16 +24,19 @@ pub struct TlsFiles {
     pub plaintext: bool,
     /// `[tls.upstream]`: to endpoints.
     pub upstream: UpstreamTls,
+    /// `[tls.control_plane]`: to the control plane.
+    pub control_plane: UpstreamTls,
 }
 
-/// `[tls.upstream]`: how `https` endpoints are verified, and what they are shown. Verification cannot be turned off.
+/// How `https` servers are verified, and what they are shown: `[tls.upstream]` for endpoints, `[model.tls]` for those of
+/// one model, `[tls.control_plane]`. Verification cannot be turned off.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct UpstreamTls {
-    /// CAs that sign the endpoints' certificates, instead of those that the system trusts.
+    /// CAs that sign the servers' certificates, instead of those that the system trusts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca: Option<PathBuf>,
-    /// Certificate chain that endpoints are shown which ask for one.
+    /// Certificate chain that servers are shown which ask for one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cert: Option<PathBuf>,
     /// Its private key.
@@ -39,19 +44,36 @@ pub struct UpstreamTls {
     pub key: Option<PathBuf>,
 }
 
-impl TlsFiles {
-    /// Reads the files.
+impl UpstreamTls {
+    fn load(&self, table: &str) -> Result<Arc<Dial>, TlsError> {
+        let own = identity(self.cert.as_ref(), self.key.as_ref());
+        Dial::load(table, self.ca.clone(), own).map(Arc::new)
+    }
+}
+
+impl Sidecar {
+    /// Reads the files of certificates and keys.
     ///
     /// # Errors
     /// See [`TlsError`].
-    pub fn load(&self) -> Result<Tls, TlsError> {
-        let accept = identity(self.cert.as_ref(), self.key.as_ref())
-            .map(|own| Accept::load(own, self.client_ca.clone(), self.plaintext))
+    pub fn load_tls(&self) -> Result<Tls, TlsError> {
+        let tls = &self.tls;
+        let accept = identity(tls.cert.as_ref(), tls.key.as_ref())
+            .map(|own| Accept::load(own, tls.client_ca.clone(), tls.plaintext))
             .transpose()?;
-        let upstream = &self.upstream;
-        let own = identity(upstream.cert.as_ref(), upstream.key.as_ref());
-        let dial = Dial::load(upstream.ca.clone(), own)?;
-        Ok(Tls { accept, dial })
+        let mut models = BTreeMap::new();
+        for (position, model) in self.models.iter().enumerate() {
+            if let Some(own) = &model.tls {
+                let table = format!("model[{position}].tls");
+                models.insert(model.name.clone(), own.load(&table)?);
+            }
+        }
+        Ok(Tls {
+            accept,
+            dial: tls.upstream.load("tls.upstream")?,
+            models,
+            control_plane: tls.control_plane.load("tls.control_plane")?,
+        })
     }
 }
 
@@ -66,9 +88,17 @@ fn identity(cert: Option<&PathBuf>, key: Option<&PathBuf>) -> Option<Identity> {
 pub(super) fn check(config: &Sidecar, found: &mut Vec<String>) {
     let tls = &config.tls;
     pair("tls", tls.cert.is_some(), tls.key.is_some(), found);
-    let upstream = &tls.upstream;
-    let (cert, key) = (upstream.cert.is_some(), upstream.key.is_some());
-    pair("tls.upstream", cert, key, found);
+    dialled("tls.upstream", &tls.upstream, found);
+    dialled("tls.control_plane", &tls.control_plane, found);
+    for (position, model) in config.models.iter().enumerate() {
+        if let Some(own) = &model.tls {
+            dialled(&format!("model[{position}].tls"), own, found);
+        }
+    }
+    let speaks_tls = |url: &String| url.starts_with("https:");
+    if tls.control_plane != UpstreamTls::default() && !config.control_plane.iter().any(speaks_tls) {
+        found.push("tls.control_plane: no address in control_plane begins with https://".into());
+    }
     if tls.cert.is_none() && (tls.client_ca.is_some() || tls.plaintext) {
         found.push(
             "tls.cert: missing; client_ca and plaintext are about connections with TLS".into(),
@@ -78,6 +108,10 @@ pub(super) fn check(config: &Sidecar, found: &mut Vec<String>) {
     if tls.cert.is_some() && !over_tcp {
         found.push("tls: listen has no TCP address; Unix domain sockets carry no TLS".into());
     }
+}
+
+fn dialled(at: &str, tls: &UpstreamTls, found: &mut Vec<String>) {
+    pair(at, tls.cert.is_some(), tls.key.is_some(), found);
 }
 
 fn pair(at: &str, cert: bool, key: bool, found: &mut Vec<String>) {

@@ -8,7 +8,15 @@ const SCRATCH: usize = 256 << 10;
 /// Capacity of a buffer at first.
 const FIRST: usize = 4 << 10;
 
-/// Bytes that are kept for the next calls; what calls give back beyond that is freed.
+/// Longer messages get buffers of their own, of at least [`LONG`]. Were those given to short ones too, every buffer would
+/// grow in time, and the few that are large would not stay in the processor's cache.
+const SHORT: usize = 16 << 10;
+const LONG: usize = 64 << 10;
+
+/// So much is set aside for a message whose bytes have not come yet.
+const AHEAD: usize = 256 << 10;
+
+/// Bytes of either kind that are kept for the next calls; what calls give back beyond that is freed.
 const KEPT: usize = 2 << 20;
 
 /// See the module.
@@ -20,8 +28,30 @@ pub(crate) struct Buffers {
 
 #[derive(Default)]
 struct Free {
+    short: Pile,
+    long: Pile,
+}
+
+#[derive(Default)]
+struct Pile {
     all: Vec<Vec<u8>>,
     bytes: usize,
+}
+
+impl Pile {
+    fn take(&mut self) -> Option<Vec<u8>> {
+        let buffer = self.all.pop()?;
+        self.bytes -= buffer.capacity();
+        Some(buffer)
+    }
+
+    fn put(&mut self, buffer: Vec<u8>) {
+        let capacity = buffer.capacity();
+        if capacity > 0 && self.bytes + capacity <= KEPT {
+            self.bytes += capacity;
+            self.all.push(buffer);
+        }
+    }
 }
 
 impl std::fmt::Debug for Buffers {
@@ -43,27 +73,24 @@ impl Buffers {
         result
     }
 
-    /// An empty buffer.
+    /// An empty buffer for a message of about this many bytes.
     #[inline]
-    pub(crate) fn take(&self) -> Vec<u8> {
-        let mut free = self.free.borrow_mut();
-        match free.all.pop() {
-            Some(buffer) => {
-                free.bytes -= buffer.capacity();
-                buffer
-            }
-            None => Vec::with_capacity(FIRST),
-        }
+    pub(crate) fn take(&self, length: usize) -> Vec<u8> {
+        let free = &mut *self.free.borrow_mut();
+        let (pile, fresh) = match length > SHORT {
+            true => (&mut free.long, LONG.max(length.min(AHEAD) + FIRST)),
+            false => (&mut free.short, length + FIRST),
+        };
+        pile.take().unwrap_or_else(|| Vec::with_capacity(fresh))
     }
 
     #[inline]
     pub(crate) fn give_back(&self, mut buffer: Vec<u8>) {
-        let mut free = self.free.borrow_mut();
-        let capacity = buffer.capacity();
-        if capacity > 0 && free.bytes + capacity <= KEPT {
-            buffer.clear();
-            free.bytes += capacity;
-            free.all.push(buffer);
+        buffer.clear();
+        let free = &mut *self.free.borrow_mut();
+        match buffer.capacity() >= LONG {
+            true => free.long.put(buffer),
+            false => free.short.put(buffer),
         }
     }
 }
@@ -75,11 +102,12 @@ mod tests {
     #[test]
     fn buffers_are_used_again_and_bounded() {
         let buffers = Buffers::default();
-        let mut one = buffers.take();
+        let mut one = buffers.take(0);
         one.extend_from_slice(&[1; 100_000]);
         let (place, capacity) = (one.as_ptr(), one.capacity());
         buffers.give_back(one);
-        let again = buffers.take();
+        assert_eq!(buffers.take(100).capacity(), 100 + FIRST);
+        let again = buffers.take(50_000);
         assert_eq!(
             (again.as_ptr(), again.capacity(), again.len()),
             (place, capacity, 0)
@@ -89,6 +117,7 @@ mod tests {
             buffers.give_back(Vec::with_capacity(SCRATCH));
         }
         let free = buffers.free.borrow();
-        assert_eq!((free.all.len(), free.bytes), (KEPT / SCRATCH, KEPT));
+        assert_eq!(free.long.all.len(), KEPT / SCRATCH);
+        assert_eq!((free.long.bytes, free.short.bytes), (KEPT, 0));
     }
 }

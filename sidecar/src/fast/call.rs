@@ -22,6 +22,8 @@ pub(super) struct Call {
     pub(super) route: Rc<LocalRoute>,
     pub(super) ticket: Ticket,
     deadline: Deadline,
+    /// When the attempt is too slow, ms of the worker's deadlines.
+    bound_ms: u64,
     /// When the whole call is too slow, ms of the worker's deadlines.
     total_ms: u64,
     /// The bound of the attempt has passed, or there is none any more.
@@ -69,8 +71,10 @@ impl Call {
         let ticket = Ticket::open(worker, &route, begun, chosen).ok_or(Refusal::Busy)?;
         let total = policy.timeout.min(LONGEST);
         let bound = policy.attempt_timeout.min(total / 2);
+        let bound_ms = now_ms + bound.as_millis() as u64;
         Ok(Self {
-            deadline: worker.deadlines.add(now_ms + bound.as_millis() as u64),
+            deadline: worker.deadlines.add(bound_ms),
+            bound_ms,
             total_ms: now_ms + total.as_millis() as u64,
             unbounded: false,
             rescue_granted: false,
@@ -83,13 +87,30 @@ impl Call {
 
     /// Whether stable may answer instead of the canary. A yes is paid for once. `whole`: the request can be sent again.
     pub(super) fn may_rescue(&mut self, worker: &Worker, whole: bool) -> bool {
-        let possible =
-            self.ticket.serving() != 0 && self.route.policy().rescue && self.idempotent && whole;
+        let possible = self.is_rescuable(whole);
         if !possible || self.rescue_granted {
             return possible;
         }
         self.rescue_granted = self.ticket.is_probe() || self.route.may_spend(worker);
         self.rescue_granted
+    }
+
+    fn is_rescuable(&self, whole: bool) -> bool {
+        self.ticket.serving() != 0 && self.route.policy().rescue && self.idempotent && whole
+    }
+
+    /// Whether an answer that has begun may wait for its end, since stable could still answer instead.
+    pub(super) fn may_wait(&self, worker: &Worker, whole: bool) -> bool {
+        let paid =
+            || self.rescue_granted || self.ticket.is_probe() || self.route.could_spend(worker);
+        !self.unbounded && self.is_rescuable(whole) && paid()
+    }
+
+    /// A short answer came in parts. A canary's had to be whole within the bound of the attempt: so has stable's.
+    pub(super) fn is_whole_now(&self, worker: &Worker) {
+        if worker.deadlines.now_ms() > self.bound_ms {
+            self.ticket.is_late();
+        }
     }
 
     /// From here on stable answers.

@@ -226,7 +226,9 @@ impl Connection {
                 let mut body = head.body();
                 let taken = body.take(rest, |_| {});
                 let (used, end) = match taken {
-                    Ok(taken) if body.is_done() && head.keeps_alive() => (taken.bytes, End::Keep),
+                    Ok(taken) if body.is_done() && head.keeps_alive() && head.minor == 1 => {
+                        (taken.bytes, End::Keep)
+                    }
                     Ok(taken) if body.is_done() => (taken.bytes, End::Close),
                     _ => (rest.len(), End::Linger),
                 };
@@ -346,13 +348,10 @@ fn is_simple(local: &LocalRoute, head: &RequestHead<'_, '_>) -> bool {
 }
 
 /// What is rare or another protocol's. hyper serves it, and the rest of the connection.
-fn is_for_hyper(head: &RequestHead<'_, '_>) -> bool {
+pub(super) fn is_for_hyper(head: &RequestHead<'_, '_>) -> bool {
     let marks = &head.marks;
-    let plain = head.target.starts_with('/') || (head.target == "*" && head.method == "OPTIONS");
-    !plain
-        || head.minor == 0
-        || marks.upgrade
-        || marks.expect
-        || marks.grpc
-        || head.method == "CONNECT"
+    let plain = head.asked.starts_with('/') || head.asked == "*";
+    // Of HTTP/1.0, which need not name a host: each endpoint gets its own.
+    let hostless = marks.host.is_none();
+    !plain || hostless || marks.upgrade || marks.grpc
 }

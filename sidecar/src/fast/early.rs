@@ -25,7 +25,7 @@ impl Early {
             return;
         }
         if self.bytes.capacity() == 0 {
-            self.bytes = buffers.take();
+            self.bytes = buffers.take(bytes.len());
         }
         self.bytes.extend_from_slice(bytes);
     }

@@ -56,6 +56,10 @@ pub(super) enum End {
 pub(super) struct Exchange {
     call: Call,
     asked_head: bool,
+    /// The client speaks HTTP/1.0.
+    old: bool,
+    /// The client waits for `100 Continue`.
+    expects: bool,
     /// The client's connection may be used again.
     keep: bool,
     /// What is still to come of the request.
@@ -81,6 +85,8 @@ pub(super) struct Exchange {
     /// The endpoint's connection may be used again.
     reusable: bool,
     answer: Answer,
+    /// It is short, and was not whole when its head was passed on.
+    in_parts: bool,
     down: Outbox,
     /// The client sends no more.
     half_closed: Option<HalfClosed>,
@@ -107,14 +113,31 @@ impl std::fmt::Debug for Link {
 
 #[derive(Debug)]
 enum Answer {
-    /// The head is awaited; this much of it is here.
-    Head(Vec<u8>),
+    /// The head is awaited.
+    Head(Part),
     Body {
         body: Body,
+        /// Its chunks are taken apart: it ends with the connection.
+        unchunked: bool,
         class: Class,
         inspector: Option<Box<Inspector>>,
     },
     Over,
+}
+
+/// The part of an answer that is here and not passed on.
+#[derive(Debug, Default)]
+struct Part {
+    bytes: Vec<u8>,
+    /// Of a canary's short answer, whose head is known: its length with its head.
+    whole: usize,
+}
+
+impl Part {
+    /// Whether the head is here, and held back.
+    fn is_held(&self) -> bool {
+        self.whole > 0
+    }
 }
 
 #[derive(Debug)]
@@ -138,17 +161,22 @@ impl Exchange {
         if announced > limits.body_bytes {
             return Err(Refusal::BodyTooLarge);
         }
-        let short = !head.lengths.chunked && announced <= limits.replay_bytes as u64;
+        let long = announced > limits.replay_bytes as u64;
+        let short = !head.lengths.chunked && !long;
+        // What is too long to be kept only passes through.
+        let kept = if long { 0 } else { announced as usize };
         let call = Call::open(client.worker, route, head, short)?;
         let buffers = &client.worker.buffers;
         let mut exchange = Self {
             call,
             asked_head: head.method == "HEAD",
+            old: head.minor == 0,
+            expects: head.marks.expect && head.minor == 1,
             keep: head.keeps_alive(),
             request: head.body(),
             received: 0,
-            long: announced > limits.replay_bytes as u64,
-            up: Outbox::new(buffers, true),
+            long,
+            up: Outbox::keeping(buffers, kept),
             head_bytes: 0,
             target: 0..0,
             original: None,
@@ -158,7 +186,8 @@ impl Exchange {
             elsewhere: false,
             deaf: false,
             reusable: false,
-            answer: Answer::Head(Vec::new()),
+            answer: Answer::Head(Part::default()),
+            in_parts: false,
             down: Outbox::default(),
             half_closed: None,
             again: false,
@@ -191,7 +220,7 @@ impl Exchange {
             }
             if !self.again {
                 self.watch(client, cx)?;
-                self.look_at_clock(client, cx);
+                self.look_at_clock(client, cx)?;
             }
             if !self.again {
                 return Ok(());
@@ -227,20 +256,24 @@ impl Exchange {
         })
     }
 
-    fn look_at_clock(&mut self, client: &mut Client<'_>, cx: &mut Context<'_>) {
+    fn look_at_clock(&mut self, client: &mut Client<'_>, cx: &mut Context<'_>) -> Result<(), End> {
         // Where the client takes nothing, the model is not to blame.
         if !self.down.is_empty() || self.call.poll_due(cx).is_pending() {
-            return;
+            return Ok(());
         }
         match self.answer {
             Answer::Over => {}
             Answer::Body { .. } => self.cut(Class::Timeout),
             Answer::Head(_) => match self.call.due(client.worker, self.up.is_whole()) {
-                Due::GoOn => self.again = true,
+                Due::GoOn => {
+                    self.again = true;
+                    return self.release(client, cx);
+                }
                 Due::Rescue => self.rescue(client, Class::Timeout),
                 Due::GiveUp => self.fail(client, Failure::Timeout),
             },
         }
+        Ok(())
     }
 
     /// The model gave no answer: the application gets one of ours.
@@ -263,7 +296,7 @@ impl Exchange {
     fn own(&mut self, client: &mut Client<'_>, write: impl FnOnce(&mut Vec<u8>, Manner<'_>)) {
         self.hang_up();
         let done = self.request.is_done();
-        self.keep &= done && !client.state.is_retiring();
+        self.keep &= done && !self.old && !client.state.is_retiring();
         let (variant, id) = self.call.labels();
         let labels = Labels {
             variant,
@@ -286,10 +319,13 @@ impl Exchange {
 
     /// The answer ends too soon, and has to look like it.
     fn cut(&mut self, class: Class) {
-        if let Answer::Body { body, .. } = &self.answer {
-            self.end = match body {
-                Body::UntilClose => End::Reset,
-                _ => End::Close,
+        if let Answer::Body {
+            body, unchunked, ..
+        } = &self.answer
+        {
+            self.end = match *unchunked || *body == Body::UntilClose {
+                true => End::Reset,
+                false => End::Close,
             };
         }
         self.book(class, inspect::End::Cut);

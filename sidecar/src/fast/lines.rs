@@ -100,7 +100,6 @@ const OURS: &[u8] = b"x-serinus-";
 pub(super) fn is_of_connection(name: &str) -> bool {
     match name.len() {
         2 => is(name, "te"),
-        6 => is(name, "expect"),
         7 => is(name, "upgrade"),
         10 => is(name, "connection") || is(name, "keep-alive"),
         16 => is(name, "proxy-connection"),

@@ -20,13 +20,20 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
-    /// `whole`: what is put in stays, until [`forget`](Self::forget).
-    pub(crate) fn new(buffers: &Buffers, whole: bool) -> Self {
+    /// For bytes that are sent at once, as far as the socket takes them.
+    pub(crate) fn new(buffers: &Buffers) -> Self {
         Self {
-            bytes: buffers.take(),
-            sent: 0,
-            whole,
-            held: false,
+            bytes: buffers.take(0),
+            ..Self::default()
+        }
+    }
+
+    /// For a message, of about `length` bytes if that is known: what is put in stays, until [`forget`](Self::forget).
+    pub(crate) fn keeping(buffers: &Buffers, length: usize) -> Self {
+        Self {
+            bytes: buffers.take(length),
+            whole: true,
+            ..Self::default()
         }
     }
 
@@ -155,7 +162,7 @@ mod tests {
     async fn everything_arrives_in_order_however_slowly_it_is_read() {
         let (one, mut other) = UnixStream::pair().unwrap();
         let mut stream = Stream::from(one);
-        let mut outbox = Outbox::new(&Buffers::default(), false);
+        let mut outbox = Outbox::new(&Buffers::default());
         outbox.bytes_mut().extend_from_slice(b"head");
         let body: Vec<u8> = (0..4_000_000u32).map(|n| n as u8).collect();
         let first = poll_fn(|cx| Poll::Ready(outbox.poll_send(&mut stream, cx, &body))).await;
@@ -177,7 +184,7 @@ mod tests {
     async fn what_is_whole_can_be_sent_again_until_it_is_forgotten() {
         let (one, mut other) = UnixStream::pair().unwrap();
         let mut stream = Stream::from(one);
-        let mut outbox = Outbox::new(&Buffers::default(), true);
+        let mut outbox = Outbox::keeping(&Buffers::default(), 0);
         outbox.bytes_mut().extend_from_slice(b"request");
         assert!(outbox.is_unsent());
         for _ in 0..2 {

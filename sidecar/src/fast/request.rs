@@ -6,7 +6,7 @@ use super::lines::{
 };
 use super::malformed::Malformed;
 use crate::classify;
-use crate::head::Head;
+use crate::head::{Head, is_host};
 use httparse::{Header, Status};
 
 /// A sound head, and where it ends.
@@ -15,6 +15,10 @@ pub(crate) struct RequestHead<'h, 'b> {
     pub(crate) method: &'b str,
     /// As it came.
     pub(crate) target: &'b str,
+    /// What is asked for: the target without a scheme and a host.
+    pub(crate) asked: &'b str,
+    /// The host in the target, which wins over the header (RFC 9112, section 3.2.2).
+    pub(crate) named: Option<&'b str>,
     /// Of HTTP/1.
     pub(crate) minor: u8,
     pub(crate) headers: &'h [Header<'b>],
@@ -62,9 +66,7 @@ pub(crate) fn parse<'h, 'b>(
     else {
         return Err(Malformed::FirstLine);
     };
-    if !is_target(method, target) {
-        return Err(Malformed::Target);
-    }
+    let (named, asked) = parts_of(method, target).ok_or(Malformed::Target)?;
     let text = &bytes[..length];
     let headers: &'h [Header<'b>] = parsed.headers;
     check_line_ends(text, headers)?;
@@ -75,6 +77,8 @@ pub(crate) fn parse<'h, 'b>(
     Ok(Some(RequestHead {
         method,
         target,
+        asked,
+        named,
         minor,
         headers,
         text,
@@ -110,25 +114,25 @@ fn look<'b>(headers: &[Header<'b>]) -> Result<(Lengths, Marks<'b>), Malformed> {
     Ok((lengths, marks))
 }
 
-/// A path; a URL with a host; or `*`, of OPTIONS alone. What else there is in RFC 9112, section 3.2, is for tunnels.
-fn is_target(method: &str, target: &str) -> bool {
-    if target.starts_with('/') {
-        return method != "CONNECT";
+/// Host and rest of a target: a path; a URL with a host; or `*`, of OPTIONS alone. What else there is in RFC 9112,
+/// section 3.2, is for tunnels. Some readers end a target at a `#`, others don't.
+fn parts_of<'b>(method: &str, target: &'b str) -> Option<(Option<&'b str>, &'b str)> {
+    if method == "CONNECT" || target.contains('#') {
+        return None;
     }
-    let host = |scheme: &str| {
+    if target.starts_with('/') || (target == "*" && method == "OPTIONS") {
+        return Some((None, target));
+    }
+    let after = |scheme: &str| {
         let start = target.get(..scheme.len())?;
-        let rest = &target[scheme.len()..];
-        let host = rest.split(['/', '?', '#']).next()?;
-        Some(start.eq_ignore_ascii_case(scheme) && !host.is_empty() && is_host(host.as_bytes()))
+        start
+            .eq_ignore_ascii_case(scheme)
+            .then(|| &target[scheme.len()..])
     };
-    let absolute = host("http://") == Some(true) || host("https://") == Some(true);
-    absolute && method != "CONNECT" || target == "*" && method == "OPTIONS"
-}
-
-/// Letters, digits and the marks of a host and a port; nothing that could end it or begin another.
-fn is_host(value: &[u8]) -> bool {
-    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+;=:[]%".contains(byte);
-    value.iter().all(allowed)
+    let rest = after("http://").or_else(|| after("https://"))?;
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (host, asked) = rest.split_at(end);
+    (!host.is_empty() && is_host(host.as_bytes())).then_some((Some(host), asked))
 }
 
 impl RequestHead<'_, '_> {
@@ -158,17 +162,18 @@ impl Head for RequestHead<'_, '_> {
     }
 
     fn path(&self) -> &str {
-        let path = self.target.split_once('?');
-        path.map_or(self.target, |(path, _)| path)
+        let path = self.asked.split_once('?');
+        path.map_or(self.asked, |(path, _)| path)
     }
 
     fn query(&self) -> Option<&str> {
-        self.target.split_once('?').map(|(_, query)| query)
+        self.asked.split_once('?').map(|(_, query)| query)
     }
 
     fn host(&self) -> Option<&str> {
         // Its bytes were checked to be ASCII.
-        self.marks.host.and_then(|host| str::from_utf8(host).ok())
+        let header = || self.marks.host.and_then(|host| str::from_utf8(host).ok());
+        self.named.or_else(header)
     }
 
     fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {

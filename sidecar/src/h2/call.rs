@@ -6,6 +6,7 @@
 mod answer;
 mod attempt;
 mod begin;
+mod held;
 mod request;
 
 pub(super) use begin::begin;
@@ -39,6 +40,8 @@ pub(super) struct Call {
 struct Flow {
     head: Block,
     stage: Stage,
+    /// Head of an answer that is not passed on before it is whole, or too long for that. Its data is in `answer`.
+    held: Option<Block>,
     request: Pipe,
     answer: Pipe,
     to_client: Sending,
@@ -90,9 +93,13 @@ struct Booked {
     ticket: Ticket,
     claim: Option<Claim>,
     bound: Bound,
+    /// When the attempt is too slow.
+    bound_ms: u64,
     total_ms: u64,
     stall_ms: u64,
     idempotent: bool,
+    /// Bytes of the answer so far, as long as it is short and known to be no stream.
+    short: Option<u64>,
     rescue_granted: bool,
     /// The stream is on a connection that had served others.
     reused: bool,
@@ -198,11 +205,12 @@ impl Call {
 
     /// Past the bound, a call that stable cannot answer goes on, and is booked as too slow all the same, so that like is
     /// compared with like.
-    fn late(&self, flow: &mut Flow, now_ms: u64) {
+    fn late(self: &Rc<Self>, flow: &mut Flow, now_ms: u64) {
         if let Some(booked) = &mut flow.booked {
             booked.ticket.is_late();
             booked.bound = Bound::Total;
             self.set_due(booked.total_ms.max(now_ms + 1));
         }
+        self.release(flow);
     }
 }

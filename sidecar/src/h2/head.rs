@@ -5,7 +5,7 @@ use super::hpack::Encoder;
 use super::hpack::fixed::{AUTHORITY, CONTENT_TYPE, HOST, METHOD, PATH, SCHEME, STATUS};
 use super::link::own;
 use crate::classify;
-use crate::head::Head;
+use crate::head::{Head, is_host};
 use crate::table::{self, Address};
 
 const VARIANT: &str = "x-serinus-variant";
@@ -39,6 +39,9 @@ impl<'a> RequestHead<'a> {
                 continue;
             }
             regular = true;
+            if entry.mark.known == HOST && !is_host(entry.value) {
+                return None;
+            }
             if is_of_connection(entry.name) || (entry.name == b"te" && entry.value != b"trailers") {
                 return None;
             }
@@ -54,7 +57,9 @@ impl<'a> RequestHead<'a> {
             is_grpc: block.known(CONTENT_TYPE).is_some_and(classify::is_grpc),
         };
         pseudo[usize::from(SCHEME)]?;
-        (!block.is_malformed()).then_some(head)
+        // Endpoints end what names no host, and the model would be blamed for it.
+        let hosted = head.authority.is_none_or(|host| is_host(host.as_bytes()));
+        (hosted && !block.is_malformed()).then_some(head)
     }
 
     /// Whether it is a gRPC call, which is a `POST`.
@@ -128,11 +133,11 @@ pub(super) fn status(block: &Block) -> Option<u16> {
     let first = entries.next().filter(|first| first.mark.known == STATUS)?;
     let well = !block.is_malformed() && entries.all(|e| !e.name.starts_with(b":"));
     let [a, b, c] = *first.value else { return None };
-    let digits = [a, b, c].iter().all(u8::is_ascii_digit);
-    let number = [a, b, c]
-        .iter()
-        .fold(0, |n, &digit| n * 10 + u16::from(digit - b'0'));
-    (well && digits && (100..600).contains(&number)).then_some(number)
+    let number = [a, b, c].iter().try_fold(0, |n, &digit| {
+        let digit = char::from(digit).to_digit(10)?;
+        Some(n * 10 + digit as u16)
+    })?;
+    (well && (100..600).contains(&number)).then_some(number)
 }
 
 /// Passes a call's head on to an endpoint.
@@ -254,6 +259,7 @@ mod tests {
             &[(":status", "200")],
             &[(":other", "x")],
             &[("a b", "c")],
+            &[("host", "a\u{e4}")],
         ] {
             assert!(RequestHead::read(&with(bad)).is_none(), "{bad:?}");
         }
@@ -267,6 +273,11 @@ mod tests {
             fields[2].1 = path;
             assert!(RequestHead::read(&block(&fields)).is_none(), "{path:?}");
         }
+        for host in ["a/b", "user@a", "a b", "\u{e4}"] {
+            let mut fields = CALL.to_vec();
+            fields[3].1 = host;
+            assert!(RequestHead::read(&block(&fields)).is_none(), "{host:?}");
+        }
     }
 
     #[test]
@@ -276,6 +287,7 @@ mod tests {
             &[("a", "b")][..],
             &[(":status", "20")],
             &[(":status", "2x0")],
+            &[(":status", "2\t0")],
             &[(":status", "200"), (":status", "200")],
         ] {
             assert_eq!(status(&block(bad)), None, "{bad:?}");

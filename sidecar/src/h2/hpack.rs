@@ -3,6 +3,8 @@
 mod decode;
 mod encode;
 pub(super) mod fixed;
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzzing;
 mod huffman;
 
 pub(super) use decode::Decoder;

@@ -421,6 +421,16 @@ impl Link {
         self.out.extend_from_slice(b"serinus\0");
     }
 
+    /// Bytes that the other side makes us keep: a head in parts, and its table.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn kept(&self) -> usize {
+        let partial = self
+            .partial
+            .as_ref()
+            .map_or(0, |partial| partial.bytes.len());
+        partial + self.decoder.table_bytes()
+    }
+
     pub(super) fn unwritten(&self) -> &[u8] {
         &self.out[self.written..]
     }

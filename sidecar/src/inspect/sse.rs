@@ -156,7 +156,8 @@ impl Splitter {
             Line::Field if self.is_blank() => self.end_event(on_event),
             // A line without a colon is a field without a value.
             Line::Field => {
-                self.begin_value();
+                let field = self.begin_value();
+                self.named_error &= field != Field::Name;
             }
             Line::Blank(Field::Name) | Line::Value(Field::Name) => {
                 self.named_error = self.name.text() == b"error";

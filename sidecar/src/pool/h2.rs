@@ -13,6 +13,9 @@ use std::io;
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
 
+/// Of an answer's head, as with gRPC.
+const HEAD_BYTES: u32 = 64 << 10;
+
 impl Endpoint {
     /// A handle on the shared connection, made if there is none or if the last one has ended; and whether it was there.
     pub(crate) async fn shared_h2(&self) -> io::Result<(http2::SendRequest<Outgoing>, bool)> {
@@ -42,6 +45,7 @@ impl Endpoint {
         let (send, connection) = http2::Builder::new(LocalExecutor)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_header_list_size(HEAD_BYTES)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(io::Error::other)?;

@@ -2,8 +2,10 @@
 //! the call.
 
 use super::attempt::Carrier;
+use super::body::Early;
 use super::rewriting::Restoration;
-use super::{Call, hygiene};
+use super::whole::poll_frame;
+use super::{Call, SHORT, hygiene};
 use crate::classify::{self, Protocol};
 use crate::inspect::{End, Head, Inspector, Kind};
 use crate::worker::Busy;
@@ -13,7 +15,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::{Bytes, Incoming};
 use serinus_common::class::Class;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use thiserror::Error;
 
 /// The body of an answer: our own, or the model's.
@@ -35,6 +37,9 @@ pub(crate) enum CutShort {
     /// The model's answer broke off.
     #[error("the model's answer broke off: {0}")]
     Upstream(hyper::Error),
+    /// The model has reset the stream.
+    #[error("the model has reset the answer's stream")]
+    Reset,
     /// Nothing came for too long.
     #[error("the model's answer stalled")]
     Stalled,
@@ -44,6 +49,8 @@ pub(crate) enum CutShort {
 struct Tail {
     body: Incoming,
     carrier: Option<Carrier>,
+    /// Bytes so far of what is short, and no stream.
+    short: Option<u32>,
     call: Box<Call>,
     stall_ms: u64,
     restoration: Option<Box<Restoration>>,
@@ -75,6 +82,7 @@ impl Call {
         carrier: Carrier,
         busy: Busy,
     ) -> Response<Answer> {
+        let short = self.is_short(&response).then_some(0);
         let (mut parts, body) = response.into_parts();
         let class = classify::of_head(self.found.protocol(), parts.status, &parts.headers);
         let awaits_status = self.found.protocol() == Protocol::Grpc
@@ -98,6 +106,7 @@ impl Call {
         self.deadline.postpone(stall_ms);
         let tail = Tail {
             body,
+            short,
             carrier: Some(carrier),
             call: self,
             stall_ms,
@@ -145,18 +154,13 @@ impl Tail {
         }
         let polled = self.poll_body(cx);
         match polled {
+            Poll::Ready(None) if self.was_reset() => self.break_off(CutShort::Reset, cx),
             Poll::Ready(None) => {
                 self.complete();
                 Poll::Ready(self.held_back().map(Ok))
             }
             Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(self.pass(frame)))),
-            // What came before goes out first: a connection that is told of a cut drops what it has not yet written.
-            Poll::Ready(Some(Err(error))) => {
-                self.cut(self.call.fault_class().unwrap_or(Class::Model));
-                self.broken = Some(CutShort::Upstream(error));
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
+            Poll::Ready(Some(Err(error))) => self.break_off(CutShort::Upstream(error), cx),
             Poll::Pending if self.call.deadline.poll(cx).is_ready() => {
                 self.cut(Class::Timeout);
                 Poll::Ready(Some(Err(CutShort::Stalled)))
@@ -165,28 +169,58 @@ impl Tail {
         }
     }
 
+    /// What came before goes out first: a connection that is told of a cut drops what it has not yet written.
+    fn break_off<T>(&mut self, why: CutShort, cx: &mut Context<'_>) -> Poll<T> {
+        self.cut(self.call.fault_class().unwrap_or(Class::Model));
+        self.broken = Some(why);
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Of a reset without an error, and of one that cancels, the library says that the body has ended. It has, if the
+    /// model server did not wait for the rest of the request (RFC 9113, section 8.1); in an answer to all of it, it is a
+    /// cut.
+    fn was_reset(&self) -> bool {
+        let carrier = self.carrier.as_ref();
+        let over_h2 = carrier.is_some_and(|carrier| carrier.upstream.is_none());
+        let source = self.call.source.as_ref();
+        let asked_all = source.is_none_or(|source| source.has_ended());
+        over_h2 && asked_all && !self.body.is_end_stream()
+    }
+
     fn poll_body(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let carrier = self.carrier.as_mut();
-        let Some(upstream) = carrier.and_then(|carrier| carrier.upstream.as_mut()) else {
-            return Pin::new(&mut self.body).poll_frame(cx);
+        let Some(carrier) = &mut self.carrier else {
+            return poll_frame(None, &mut self.body, cx);
         };
-        // Parts come only from driving the connection here, which has the waker: to be woken by a part as well would be
-        // one poll of everything for nothing.
-        let mut quiet = Context::from_waker(Waker::noop());
-        let polled = Pin::new(&mut self.body).poll_frame(&mut quiet);
-        if polled.is_ready() {
-            return polled;
+        if let Some(held) = &mut carrier.held {
+            match held.frames.pop() {
+                Some(frame) => return Poll::Ready(Some(Ok(frame))),
+                None => carrier.held = None,
+            }
         }
-        upstream.drive(cx);
-        Pin::new(&mut self.body).poll_frame(&mut quiet)
+        poll_frame(carrier.upstream.as_deref_mut(), &mut self.body, cx)
+    }
+
+    /// What was held back and is still to be passed on.
+    fn held(&self) -> Option<&Early> {
+        let carrier = self.carrier.as_ref()?;
+        let frames = &carrier.held.as_ref()?.frames;
+        (!frames.is_empty()).then_some(frames)
+    }
+
+    fn is_over(&self) -> bool {
+        self.held().is_none() && self.body.is_end_stream()
     }
 
     fn pass(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
         if let Some(data) = frame.data_ref() {
-            self.call.ticket.sent(data.len() as u64);
+            let length = data.len() as u64;
+            self.call.ticket.sent(length);
+            let so_far = self.short.map(|so_far| u64::from(so_far) + length);
+            self.short = so_far.filter(|so_far| *so_far <= SHORT).map(|n| n as u32);
             if let Some(inspector) = &mut self.inspector {
                 inspector.feed(data, || self.call.ticket.elapsed_micros());
             }
@@ -197,15 +231,25 @@ impl Tail {
             self.class = class;
             self.awaits_status = false;
         }
-        if self.body.is_end_stream() {
+        if self.is_over() {
             self.complete();
         }
         self.restored(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        let ended = self.ended || self.body.is_end_stream();
+        let ended = self.ended || self.is_over();
         ended && self.broken.is_none() && self.next.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let (rest, held) = (self.body.size_hint(), self.held().map_or(0, Early::bytes));
+        let mut size = SizeHint::default();
+        size.set_lower(rest.lower() + held);
+        if let Some(upper) = rest.upper() {
+            size.set_upper(upper + held);
+        }
+        size
     }
 
     /// The frame as the caller gets it.
@@ -246,6 +290,10 @@ impl Tail {
         } else {
             self.class
         };
+        // A canary's short answer had to be whole within the bound of the attempt: so has stable's.
+        if self.short.is_some() && self.call.worker.deadlines.now_ms() > self.call.bound_ms {
+            self.call.ticket.is_late();
+        }
         self.book(class, End::Whole);
         if let Some(carrier) = self.carrier.take()
             && let Some(upstream) = carrier.upstream
@@ -277,7 +325,7 @@ impl Drop for Tail {
             return;
         }
         // A body without content is never polled. Anything else that is dropped early is a caller who hung up.
-        match self.body.is_end_stream() {
+        match self.is_over() {
             true => self.complete(),
             false => self.book(Class::Cancelled, End::Left),
         }
@@ -311,7 +359,7 @@ impl Body for Answer {
             Origin::Own(text) => SizeHint::with_exact(text.len() as u64),
             // A restored body becomes longer or shorter.
             Origin::Passed(tail) if tail.restoration.is_some() => SizeHint::default(),
-            Origin::Passed(tail) => tail.body.size_hint(),
+            Origin::Passed(tail) => tail.size_hint(),
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use super::body::{Fault, Outgoing};
 use super::saved::Saved;
+use super::whole::Held;
 use super::{Call, Outcome, forward};
-use crate::classify::{self, Protocol};
+use crate::classify::Protocol;
 use crate::pool::{Claim, Endpoint, Upstream, least_outstanding};
 use crate::worker::Lane;
 use http::header::CONTENT_LENGTH;
@@ -19,6 +20,8 @@ pub(super) struct Carrier {
     /// HTTP/1.1: whoever reads the body drives the connection. HTTP/2 connections drive themselves.
     pub(super) upstream: Option<Box<Upstream>>,
     pub(super) claim: Claim,
+    /// What was held back of the body.
+    pub(super) held: Option<Box<Held>>,
 }
 
 /// Why there is no answer.
@@ -46,7 +49,7 @@ impl Failure {
 
 /// Why an endpoint gave no answer.
 #[derive(Debug)]
-enum Unanswered {
+pub(super) enum Unanswered {
     /// There is no connection: another endpoint may take the call.
     Refused(Claim, std::io::Error),
     Failed(Failure),
@@ -67,7 +70,7 @@ impl From<Failure> for Unanswered {
     }
 }
 
-type Attempted = Result<(Response<Incoming>, Carrier), Unanswered>;
+pub(super) type Attempted = Result<(Response<Incoming>, Carrier), Unanswered>;
 
 impl Call {
     /// At one endpoint; at another one if the first takes no connection.
@@ -90,12 +93,14 @@ impl Call {
     /// outstanding, and so few new ones come.
     async fn observed(&self, claim: Claim) -> Attempted {
         let endpoint = Rc::clone(claim.endpoint());
-        let attempted = self.attempt_at(claim).await;
-        let failed = match &attempted {
-            Ok((response, _)) => {
-                let protocol = self.found.protocol();
-                classify::of_head(protocol, response.status(), response.headers()).is_failure()
+        let attempted = match self.attempt_at(claim).await {
+            Ok((response, carrier)) if self.may_wait(&response) => {
+                Box::pin(self.whole(response, carrier)).await
             }
+            attempted => attempted,
+        };
+        let failed = match &attempted {
+            Ok((response, carrier)) => self.class_of(response, carrier).is_failure(),
             Err(Unanswered::Failed(failure)) => *failure == Failure::Broken,
             Err(Unanswered::Refused(..)) => return attempted,
         };
@@ -200,7 +205,7 @@ impl Call {
         (unsent || self.idempotent) && source.is_none_or(|source| source.is_replayable())
     }
 
-    fn broken(&self, error: &hyper::Error) -> Failure {
+    pub(super) fn broken(&self, error: &hyper::Error) -> Failure {
         let fault = self.source.as_ref().and_then(|source| source.fault());
         if fault.is_none() {
             tracing::debug!(%error, "the connection ended before an answer");
@@ -253,5 +258,10 @@ fn carried(
     upstream: Option<Box<Upstream>>,
     claim: Claim,
 ) -> (Response<Incoming>, Carrier) {
-    (response, Carrier { upstream, claim })
+    let carrier = Carrier {
+        upstream,
+        claim,
+        held: None,
+    };
+    (response, carrier)
 }

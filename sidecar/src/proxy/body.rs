@@ -5,6 +5,7 @@ mod editing;
 
 use crate::rewrite::{Edit, Names, Unchangeable};
 use editing::Editing;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::{Bytes, Incoming};
 use std::cell::RefCell;
@@ -32,6 +33,8 @@ struct Inner<B> {
     fault: Option<Fault>,
     /// It is read before it is sent.
     gathers: bool,
+    /// The body knows whether it has ended, as one of HTTP/2 does. It also stops after a reset without an error.
+    tells_ends: bool,
 }
 
 /// What was passed on and can be sent again. Short bodies are copied: a reference would hold on to the connection's read
@@ -77,7 +80,7 @@ impl Kept {
     }
 }
 
-/// What was read of the body before its variant was chosen.
+/// What was read of a body before it is passed on.
 #[derive(Debug, Default)]
 pub(crate) struct Early {
     frames: VecDeque<Frame<Bytes>>,
@@ -90,7 +93,7 @@ impl Early {
         self.frames.push_back(frame);
     }
 
-    fn pop(&mut self) -> Option<Frame<Bytes>> {
+    pub(crate) fn pop(&mut self) -> Option<Frame<Bytes>> {
         let frame = self.frames.pop_front()?;
         self.bytes -= frame.data_ref().map_or(0, |data| data.len() as u64);
         Some(frame)
@@ -103,6 +106,11 @@ impl Early {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.frames.is_empty()
+    }
+
+    /// What came after the data.
+    pub(crate) fn trailers(&self) -> Option<&HeaderMap> {
+        self.frames.back().and_then(Frame::trailers_ref)
     }
 
     /// The data, part by part.
@@ -162,7 +170,14 @@ impl<B> Source<B> {
             attempt: 0,
             fault: None,
             gathers: false,
+            tells_ends: false,
         })))
+    }
+
+    /// A body that stops is one that broke off, unless it says that it has ended.
+    pub(crate) fn tells_ends(self: Rc<Self>) -> Rc<Self> {
+        self.0.borrow_mut().tells_ends = true;
+        self
     }
 
     /// Whether the call can be made again.
@@ -182,6 +197,15 @@ impl<B> Source<B> {
         let shared = inner.kept.shared.iter().map(|part| &part[..]);
         let parts = std::iter::once(&inner.kept.copied[..]).chain(shared);
         whole.then(|| edit.length(parts)).flatten()
+    }
+
+    /// Whether its end has come.
+    pub(crate) fn has_ended(&self) -> bool
+    where
+        B: Body,
+    {
+        let inner = self.0.borrow();
+        inner.ended || (inner.early.is_empty() && inner.body.is_end_stream())
     }
 
     /// What the next attempt sends: everything from the start. Earlier attempts can read no more.
@@ -229,6 +253,10 @@ where
         }
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         Poll::Ready(match frame {
+            None if self.tells_ends && !self.body.is_end_stream() => {
+                self.fault = Some(Fault::Caller);
+                Some(Err(SendError::Caller("the stream was reset".into())))
+            }
             None => {
                 self.ended = true;
                 None

@@ -37,14 +37,23 @@ impl Budget {
 
     /// Whether one more rescue may be made; if so, it is paid for.
     pub(crate) fn spend(&mut self, now_ms: u64) -> bool {
-        let elapsed = now_ms.saturating_sub(self.last_ms) as f64 / 1000.0;
+        self.left = self.at(now_ms);
         self.last_ms = self.last_ms.max(now_ms);
-        self.left = (self.left + elapsed * PER_SECOND).min(self.most);
         let enough = self.left >= 1.0;
         if enough {
             self.left -= 1.0;
         }
         enough
+    }
+
+    /// Whether [`spend`](Self::spend) would say yes.
+    pub(crate) fn suffices(&self, now_ms: u64) -> bool {
+        self.at(now_ms) >= 1.0
+    }
+
+    fn at(&self, now_ms: u64) -> f64 {
+        let elapsed = now_ms.saturating_sub(self.last_ms) as f64 / 1000.0;
+        (self.left + elapsed * PER_SECOND).min(self.most)
     }
 }
 
@@ -69,7 +78,10 @@ mod tests {
             for &gap in &gaps {
                 now += gap;
                 budget.earn();
-                rescues += f64::from(u8::from(budget.spend(now)));
+                let suffices = budget.suffices(now);
+                let spent = budget.spend(now);
+                prop_assert_eq!(suffices, spent);
+                rescues += f64::from(u8::from(spent));
             }
             let allowed = most.max(10) as f64 + 0.2 * gaps.len() as f64 + 10.0 * now as f64 / 1000.0;
             prop_assert!(rescues <= allowed + 1e-6, "{rescues} of {allowed}");

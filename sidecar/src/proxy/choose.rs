@@ -97,6 +97,9 @@ impl<H: Head> Choosing<'_, H> {
     }
 
     fn admit(&self, local: &LocalRoute, variant: usize) -> Mode {
+        if variant != 0 && local.route().killed {
+            return Mode::Diverted;
+        }
         let breaker = local.route().variants[variant].breaker.as_ref();
         // An open breaker goes on with its probes: they say more than the checks.
         let is_open = || breaker.is_some_and(|breaker| breaker.is_open());
@@ -115,5 +118,7 @@ impl<H: Head> Choosing<'_, H> {
 
 /// Whether requests may go to a variant that they, or a rule, name.
 fn is_usable(local: &LocalRoute, variant: usize) -> bool {
-    variant == 0 || (local.route().variants[variant].allowed && local.lane(variant).is_ready())
+    let route = local.route();
+    let may = || !route.killed && route.variants[variant].allowed && local.lane(variant).is_ready();
+    variant == 0 || may()
 }

@@ -106,7 +106,7 @@ fn join_cookies(headers: &mut HeaderMap) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tls::Tls;
+    use crate::tls::Dial;
     use http::Request;
     use std::sync::Arc;
     use std::time::Duration;
@@ -117,8 +117,8 @@ mod tests {
     }
 
     fn endpoint(url: &str) -> Endpoint {
-        let tls = Arc::new(Tls::plain());
-        Endpoint::new(Address::parse(url).unwrap(), Duration::from_secs(1), tls)
+        let dial = Arc::new(Dial::system());
+        Endpoint::new(Address::parse(url).unwrap(), Duration::from_secs(1), dial)
     }
 
     #[test]

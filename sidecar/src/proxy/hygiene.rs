@@ -75,49 +75,59 @@ fn is_of_connection(name: &str) -> bool {
 /// Takes out of a request what must not be passed on. `te: trailers` stays: gRPC needs it.
 pub(crate) fn clean_request(headers: &mut HeaderMap, found: Found) {
     if found.ours {
-        let ours: Vec<_> = headers
-            .keys()
-            .filter(|name| name.as_str().starts_with(OURS))
-            .cloned()
-            .collect();
-        for name in ours {
-            headers.remove(name);
-        }
+        retain(headers, |name| !name.as_str().starts_with(OURS));
     }
     if found.unclean {
         let trailers = wants_trailers(headers);
-        clean(headers);
-        headers.remove(EXPECT);
         if trailers {
+            // In its place.
             headers.insert(TE, HeaderValue::from_static("trailers"));
         }
+        clean(headers, |name| trailers && *name == TE);
     }
 }
 
 /// Takes out of an answer what must not be passed on.
 pub(crate) fn clean_answer(headers: &mut HeaderMap) {
     if headers.keys().any(|name| is_of_connection(name.as_str())) {
-        clean(headers);
+        clean(headers, |_| false);
     }
 }
 
-fn clean(headers: &mut HeaderMap) {
-    for name in named_by_connection(headers) {
-        headers.remove(name);
-    }
-    for name in [
-        CONNECTION,
-        KEEP_ALIVE,
-        PROXY_CONNECTION,
-        PROXY_AUTHENTICATE,
-        PROXY_AUTHORIZATION,
-        TE,
-        TRANSFER_ENCODING,
-        UPGRADE,
-    ] {
-        headers.remove(name);
+fn clean(headers: &mut HeaderMap, stays: impl Fn(&HeaderName) -> bool) {
+    let named = named_by_connection(headers);
+    let goes = |name: &HeaderName| OF_CONNECTION.contains(name) || named.contains(name);
+    retain(headers, |name| stays(name) || !goes(name));
+}
+
+/// A map fills the place of a header that is removed with its last one: it is built anew, so that the others stay in
+/// their order.
+fn retain(headers: &mut HeaderMap, stays: impl Fn(&HeaderName) -> bool) {
+    let all = std::mem::take(headers);
+    headers.reserve(all.keys_len());
+    let mut current = None;
+    for (name, value) in all {
+        // Only the first value of a name comes with it.
+        if let Some(name) = name {
+            current = stays(&name).then_some(name);
+        }
+        if let Some(name) = &current {
+            headers.append(name, value);
+        }
     }
 }
+
+const OF_CONNECTION: [HeaderName; 9] = [
+    CONNECTION,
+    EXPECT,
+    KEEP_ALIVE,
+    PROXY_CONNECTION,
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+    TE,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
 
 fn wants_trailers(headers: &HeaderMap) -> bool {
     headers.get_all(TE).iter().any(|value| {
@@ -221,7 +231,9 @@ mod tests {
             }
             let named = named_by_connection(&map);
             let found = look(&map);
+            let before: Vec<_> = map.keys().cloned().collect();
             clean_request(&mut map, found);
+            prop_assert!(map.keys().is_sorted_by_key(|name| before.iter().position(|other| other == name)));
             for name in map.keys() {
                 prop_assert!(!name.as_str().starts_with(OURS));
                 prop_assert!(*name == TE || !is_of_connection(name.as_str()));

@@ -48,7 +48,7 @@ pub(super) async fn run(
         }
         tokio::select! {
             ack = acks.message() => match ack? {
-                Some(ack) => if reports.books().ledger.ack(&ack).is_err() {
+                Some(ack) => if reports.acknowledged(&ack).is_err() {
                     return Ok(Ended::LostHistory);
                 },
                 None if queue.is_none() => return Ok(Ended::Done),

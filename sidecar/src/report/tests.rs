@@ -1,10 +1,12 @@
 use super::*;
 use crate::fake::{Fake, eventually};
+use crate::kill::Switch;
 use crate::sync::apply::Applier;
 use crate::sync::clock::Clock;
 use crate::sync::store::Store;
 use crate::sync::{self, Peer, Probed};
 use crate::table::ModelSpec;
+use crate::tls::Dial;
 use serinus_runtime::shutdown;
 use tokio::task::JoinHandle;
 
@@ -29,14 +31,23 @@ impl Reporting {
             ..ModelSpec::default()
         };
         let clock = Clock::from_fn(|| 0);
-        let applier =
-            Applier::start(vec![spec], Arc::clone(&shared), Store::nowhere(), clock, 0).unwrap();
+        let applier = Applier::start(
+            vec![spec],
+            Arc::clone(&shared),
+            Store::nowhere(),
+            clock,
+            0,
+            Switch::new(None).watch(),
+        )
+        .unwrap();
         let reconnect = Arc::new(Notify::new());
         let peer = Peer {
             name: "host-a".into(),
+            labels: Default::default(),
             models: vec!["m".into()],
             control_plane: vec![url.to_owned()],
             token_file: None,
+            tls: Arc::new(Dial::system()),
             reports: reports.clone(),
             shared,
             probed: watch::channel(Probed::new()).1,

@@ -14,7 +14,7 @@ const ERROR: u8 = 0x0a;
 
 /// Why a message cannot be changed.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-pub enum FrameError {
+pub(super) enum FrameError {
     /// Nothing can be appended to it.
     #[error("the message is compressed")]
     Compressed,

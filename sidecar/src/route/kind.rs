@@ -71,9 +71,44 @@ fn is_grpc_control(path: &str) -> bool {
     }
 }
 
+/// Whether a gRPC call is known to have one answer, which is of no use before it is whole. The answers of any other may
+/// be streams.
+pub(crate) fn is_unary(path: &str) -> bool {
+    let Some((service, call)) = path.strip_prefix('/').and_then(|path| path.split_once('/')) else {
+        return false;
+    };
+    match service {
+        "inference.GRPCInferenceService" => call == "ModelInfer",
+        "tensorflow.serving.PredictionService" => {
+            matches!(call, "Predict" | "Classify" | "Regress" | "MultiInference")
+        }
+        "seldon.protos.Seldon" => call == "Predict",
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_known_calls_are_unary() {
+        for unary in [
+            "/inference.GRPCInferenceService/ModelInfer",
+            "/tensorflow.serving.PredictionService/Predict",
+            "/seldon.protos.Seldon/Predict",
+        ] {
+            assert!(is_unary(unary), "{unary}");
+        }
+        for other in [
+            "/inference.GRPCInferenceService/ModelStreamInfer",
+            "/mine.Service/Predict",
+            "/Predict",
+            "",
+        ] {
+            assert!(!is_unary(other), "{other}");
+        }
+    }
 
     #[test]
     fn predictions_and_questions_are_told_apart() {

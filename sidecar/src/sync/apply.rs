@@ -6,10 +6,13 @@
 use super::clock::{Clock, Stamp};
 use super::follow::{Follow, InForce};
 use super::saved;
+use super::status::Readiness;
 use super::store::Store;
+use crate::kill::Killed;
 use crate::shared::Shared;
 use crate::table::{Held, Ids, ModelSpec, Table};
 use serinus_proto::v1;
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -25,6 +28,8 @@ pub struct Holdings {
     pub in_force: Vec<InForce>,
     /// Why the last write of the state file failed; `None` while it is up to date.
     pub unsaved: Option<String>,
+    /// Whose canaries an operator of this host has stopped.
+    pub killed: Killed,
 }
 
 /// Holds what the control plane ordered, and makes it so.
@@ -39,6 +44,9 @@ pub struct Applier {
     holdings: watch::Sender<Holdings>,
     saved_ms: u64,
     unsaved: Option<String>,
+    killed: watch::Receiver<Killed>,
+    /// Assignments of which no canary has been ready since they came, by model.
+    warming: BTreeMap<String, v1::Fence>,
 }
 
 impl Applier {
@@ -52,6 +60,7 @@ impl Applier {
         store: Store,
         clock: Clock,
         revert_delay_ms: u64,
+        killed: watch::Receiver<Killed>,
     ) -> Result<Self, Vec<String>> {
         let names = models.iter().map(|model| model.name.clone());
         let mut follow = Follow::new(names, revert_delay_ms);
@@ -78,6 +87,8 @@ impl Applier {
             holdings: watch::Sender::default(),
             saved_ms: now_ms,
             unsaved: None,
+            killed,
+            warming: BTreeMap::new(),
         };
         applier.publish();
         Ok(applier)
@@ -92,7 +103,23 @@ impl Applier {
     /// What is held, for the greeting.
     #[must_use]
     pub fn held(&self) -> Vec<v1::HeldAssignment> {
-        self.follow.held(self.clock.now_ms())
+        let mut held = self.follow.held(self.clock.now_ms());
+        for of in &mut held {
+            of.warming = self.warming.contains_key(&of.model);
+        }
+        held
+    }
+
+    /// Digest of what is held, for comparing with what the control plane thinks.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        self.follow.digest()
+    }
+
+    /// The shortest lease that is running, ms.
+    #[must_use]
+    pub fn shortest_lease_ms(&self) -> Option<u64> {
+        self.follow.shortest_lease_ms()
     }
 
     /// From now on prediction ids carry this issuer.
@@ -103,8 +130,8 @@ impl Applier {
         }
     }
 
-    /// Takes a push, and says per model what became of it.
-    pub async fn push(&mut self, push: v1::Push) -> v1::Ack {
+    /// Takes a push, and says per model what became of it. `ready`: which canaries are.
+    pub(super) async fn push(&mut self, push: v1::Push, ready: &Readiness<'_>) -> v1::Ack {
         let nonce = push.nonce;
         if push.assignments.is_empty() && push.removed.is_empty() {
             return v1::Ack {
@@ -125,6 +152,7 @@ impl Applier {
                 );
             }
         }
+        let before_all = self.decisions();
         let mut results = self.offer(lowering, now_ms);
         self.publish();
         let before = (!raising.is_empty()).then(|| self.follow.clone());
@@ -136,8 +164,72 @@ impl Applier {
             refuse_unsaved(&mut results, &error);
         }
         self.publish();
+        for result in &mut results {
+            self.warm(result, &before_all, ready);
+        }
         log(&results);
         v1::Ack { nonce, results }
+    }
+
+    fn decisions(&self) -> BTreeMap<String, (String, u64, u64)> {
+        let models = self.models.iter().map(|model| &model.name);
+        models
+            .filter_map(|model| Some((model.clone(), self.follow.decision(model)?)))
+            .collect()
+    }
+
+    /// An assignment that is new here is warming until a canary of it is ready; one that was held before is what it was.
+    fn warm(
+        &mut self,
+        result: &mut v1::AckResult,
+        before: &BTreeMap<String, (String, u64, u64)>,
+        ready: &Readiness<'_>,
+    ) {
+        let model = &result.model;
+        if result.outcome() != v1::ack_result::Outcome::Applied {
+            return;
+        }
+        let same = self.follow.decision(model).as_ref() == before.get(model);
+        let was = self.warming.remove(model).is_some();
+        if (was || !same) && !self.is_warm(model, ready) {
+            let fence = result.fence.unwrap_or_default();
+            self.warming.insert(model.clone(), fence);
+            result.set_outcome(v1::ack_result::Outcome::Warming);
+        }
+    }
+
+    /// Every canary with a share here is ready, or there is none.
+    fn is_warm(&self, model: &str, ready: &Readiness<'_>) -> bool {
+        let Some(held) = self.follow.in_force(model, self.clock.now_ms()) else {
+            return true;
+        };
+        let mut shares = held.assignment.shares.iter();
+        shares.all(|share| share.ppm == 0 || ready.of(model, &share.variant))
+    }
+
+    /// What has become of assignments that were warming.
+    pub(super) fn warmed(&mut self, ready: &Readiness<'_>) -> Vec<v1::AckResult> {
+        let warming = std::mem::take(&mut self.warming);
+        let (done, warming): (BTreeMap<_, _>, _) = warming
+            .into_iter()
+            .partition(|(model, _)| self.is_warm(model, ready));
+        let results = done.into_iter().map(|(model, fence)| v1::AckResult {
+            model,
+            fence: Some(fence),
+            outcome: v1::ack_result::Outcome::Applied.into(),
+            ..v1::AckResult::default()
+        });
+        let results: Vec<_> = results.collect();
+        self.warming = warming;
+        log(&results);
+        results
+    }
+
+    /// Ends when an operator of this host has changed whose canaries are stopped.
+    pub(super) async fn local_change(&mut self) {
+        if self.killed.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 
     fn offer(&mut self, assignments: Vec<v1::Assignment>, now_ms: u64) -> Vec<v1::AckResult> {
@@ -223,19 +315,29 @@ impl Applier {
     /// Puts what is held in force, if that changes anything.
     fn publish(&mut self) {
         let in_force = self.follow.all_in_force(self.clock.now_ms());
+        let killed = self.killed.borrow_and_update().clone();
         let (first, changed) = {
             let known = self.holdings.borrow();
             (
                 self.shared.table().routes().is_empty(),
-                known.in_force != in_force,
+                known.in_force != in_force || known.killed != killed,
             )
         };
+        if changed {
+            for model in &mut self.models {
+                model.killed = killed.covers(&model.name);
+            }
+        }
         if first || changed {
             self.compile(in_force.clone());
         }
         let unsaved = self.unsaved.clone();
         self.holdings.send_if_modified(|holdings| {
-            let next = Holdings { in_force, unsaved };
+            let next = Holdings {
+                in_force,
+                unsaved,
+                killed,
+            };
             let changed = *holdings != next;
             *holdings = next;
             changed
@@ -292,6 +394,8 @@ fn log(results: &[v1::AckResult]) {
             .unwrap_or_default();
         if result.outcome() == v1::ack_result::Outcome::Applied {
             info!(model = result.model, %fence, "assignment in force");
+        } else if result.outcome() == v1::ack_result::Outcome::Warming {
+            info!(model = result.model, %fence, "assignment in force; its canary is not ready yet");
         } else {
             warn!(model = result.model, %fence, why = result.detail, "assignment refused");
         }

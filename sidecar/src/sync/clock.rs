@@ -1,9 +1,10 @@
 //! Clocks for leases: suspended time counts, and nothing depends on the wall clock while the process lives.
 
 use super::saved;
+use rustix::time::{ClockId, clock_gettime};
 use std::fs;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Milliseconds of a clock that never goes back and counts suspended time.
 #[derive(Clone)]
@@ -16,14 +17,10 @@ impl std::fmt::Debug for Clock {
 }
 
 impl Clock {
-    /// The machine's time since boot; where the system does not say, the time since the start of the process.
+    /// The machine's time since boot, suspended time included.
     #[must_use]
     pub fn boot_time() -> Self {
-        let start = Instant::now();
-        Self::from_fn(move || {
-            uptime_ms()
-                .unwrap_or_else(|| start.elapsed().as_millis().try_into().unwrap_or(u64::MAX))
-        })
+        Self::from_fn(boot_ms)
     }
 
     /// Any other clock, e.g. one that a test moves.
@@ -45,11 +42,11 @@ pub fn wall_ms() -> u64 {
     since.map_or(0, |since| since.as_millis().try_into().unwrap_or(u64::MAX))
 }
 
-fn uptime_ms() -> Option<u64> {
-    let text = fs::read_to_string("/proc/uptime").ok()?;
-    let seconds: f64 = text.split_whitespace().next()?.parse().ok()?;
-    // A positive number of seconds since boot; far below 2^53 ms.
-    Some((seconds * 1000.0) as u64)
+/// `CLOCK_BOOTTIME`: what the wall clock is set to does not change it, and it goes on while the machine is suspended.
+fn boot_ms() -> u64 {
+    let since = clock_gettime(ClockId::Boottime);
+    let milliseconds = since.tv_sec.saturating_mul(1000) + since.tv_nsec / 1_000_000;
+    u64::try_from(milliseconds).unwrap_or(0)
 }
 
 /// When something is written, in a form that another process can compare.
@@ -71,7 +68,7 @@ impl Stamp {
         Self {
             wall_ms: wall_ms(),
             boot_id: boot_id.trim().to_owned(),
-            boot_ms: uptime_ms().unwrap_or(0),
+            boot_ms: boot_ms(),
         }
     }
 
@@ -133,6 +130,11 @@ mod tests {
         let clock = Clock::boot_time();
         let before = clock.now_ms();
         assert!(clock.now_ms() >= before);
+        // The kernel's own word for the same clock, to a hundredth of a second.
+        let text = fs::read_to_string("/proc/uptime").unwrap();
+        let uptime: f64 = text.split_whitespace().next().unwrap().parse().unwrap();
+        let later = clock.now_ms() as f64;
+        assert!((before as f64 - 20.0..=later + 20.0).contains(&(uptime * 1000.0)));
         assert!(wall_ms() > 1_600_000_000_000);
     }
 }

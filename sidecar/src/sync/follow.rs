@@ -12,6 +12,7 @@ pub use lease::Standing;
 use super::saved;
 use latches::Latches;
 use lease::Lease;
+use serinus_common::digest;
 use serinus_common::fence::Fence;
 use serinus_proto::v1;
 use std::collections::{BTreeMap, BTreeSet};
@@ -150,10 +151,14 @@ impl Follow {
             ..v1::AckResult::default()
         };
         match self.accept(assignment, offered, now_ms, compiles) {
-            Ok(note) => result.detail = note,
+            Ok(note) => {
+                result.detail = note;
+                result.reverted = self.has_reverted(&result.model);
+            }
             Err(refusal) => {
                 result.outcome = v1::ack_result::Outcome::Rejected.into();
                 result.stale_fence = refusal.newer.is_some();
+                result.diverged = refusal.diverged;
                 result.detail = refusal.why;
                 if let Some(newer) = refusal.newer {
                     result.fence = Some(message(newer));
@@ -234,10 +239,13 @@ impl Follow {
             return Ok(Compared::Newer(same.then(|| lease.clone())));
         }
         if held.digest != assignment.digest {
-            return Err(Refusal::because(format!(
-                "DIVERGED: fence {offered} is held here with another content (digest {:016x}, offered {:016x})",
-                held.digest, assignment.digest
-            )));
+            return Err(Refusal {
+                diverged: true,
+                ..Refusal::because(format!(
+                    "DIVERGED: fence {offered} is held here with another content (digest {:016x}, offered {:016x})",
+                    held.digest, assignment.digest
+                ))
+            });
         }
         lease.renew(now_ms, None);
         Ok(Compared::Renewed)
@@ -325,10 +333,57 @@ impl Follow {
                 rollout: assignment.rollout.clone(),
                 latched: self.mask(assignment, lease.standing(now_ms)).latched,
                 lease_expired: lease.is_expired(now_ms),
+                warming: false,
+                reverted: lease.is_reverting(),
             })
         };
         let known = |(model, _): &(&String, &Entry)| self.models.contains(*model);
         self.entries.iter().filter(known).filter_map(held).collect()
+    }
+
+    /// Digest of what is held, for comparing with what the control plane thinks.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        let known = self
+            .entries
+            .iter()
+            .filter(|(model, _)| self.models.contains(*model));
+        digest::of_held(known.filter_map(|(model, entry)| {
+            let (assignment, _) = entry.held.as_ref()?;
+            Some((model.as_str(), entry.fence, assignment.digest))
+        }))
+    }
+
+    /// The decision that is held for a model: its rollout, and the fence but for the control plane's term.
+    #[must_use]
+    pub fn decision(&self, model: &str) -> Option<(String, u64, u64)> {
+        let entry = self.entries.get(model)?;
+        let (assignment, _) = entry.held.as_ref()?;
+        let Fence {
+            generation,
+            revision,
+            ..
+        } = entry.fence;
+        Some((assignment.rollout.clone(), generation, revision))
+    }
+
+    /// The shortest lease that is running, ms.
+    #[must_use]
+    pub fn shortest_lease_ms(&self) -> Option<u64> {
+        let held = self
+            .entries
+            .iter()
+            .filter(|(model, _)| self.models.contains(*model))
+            .filter_map(|(_, entry)| entry.held.as_ref());
+        held.filter_map(|(_, lease)| lease.lease_ms()).min()
+    }
+
+    fn has_reverted(&self, model: &str) -> bool {
+        let held = self
+            .entries
+            .get(model)
+            .and_then(|entry| entry.held.as_ref());
+        held.is_some_and(|(_, lease)| lease.is_reverting())
     }
 
     /// An assignment without the shares of its latched canaries.
@@ -373,17 +428,24 @@ struct Refusal {
     why: String,
     /// The newer fence that is held, where the offered one is out of date.
     newer: Option<Fence>,
+    /// Another content is held under the same fence.
+    diverged: bool,
 }
 
 impl Refusal {
     fn because(why: String) -> Self {
-        Self { why, newer: None }
+        Self {
+            why,
+            newer: None,
+            diverged: false,
+        }
     }
 
     fn stale(offered: Fence, newer: Fence) -> Self {
         Self {
             why: format!("the fence {offered} is older than {newer}, which is held here"),
             newer: Some(newer),
+            diverged: false,
         }
     }
 }

@@ -1,9 +1,18 @@
 //! One connection to the control plane, shared by everything that speaks with it.
 
+use crate::net;
+use crate::table::{Address, Scheme};
+use crate::tls::{Dial, Offer};
+use hyper_util::rt::TokioIo;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 use thiserror::Error;
+use tonic::codegen::Service;
+use tonic::codegen::http::Uri;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
@@ -57,28 +66,69 @@ pub enum LinkError {
 }
 
 /// Connects. The token is read each time, so that a new one needs no restart.
-pub(super) async fn connect(url: &str, token_file: Option<&Path>) -> Result<Link, LinkError> {
+pub(super) async fn connect(
+    url: &str,
+    token_file: Option<&Path>,
+    tls: &Arc<Dial>,
+) -> Result<Link, LinkError> {
     let bearer = bearer(token_file)?;
-    let failed = |error: tonic::transport::Error| LinkError::Connect {
+    let failed = |error: &dyn std::error::Error| LinkError::Connect {
         url: url.to_owned(),
-        why: chain(&error),
+        why: chain(error),
     };
-    let channel = Endpoint::from_shared(url.to_owned())
-        .map_err(failed)?
+    let address = Address::parse(url).map_err(|error| failed(&error))?;
+    let endpoint = Endpoint::from_shared(url.to_owned())
+        .map_err(|error| failed(&error))?
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
         .http2_keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PING_TIMEOUT)
-        .keep_alive_while_idle(true)
-        .connect()
-        .await
-        .map_err(failed)?;
+        .keep_alive_while_idle(true);
+    let channel = match address.scheme() {
+        Scheme::Https => {
+            let tls = Arc::clone(tls);
+            let connector = Connector { address, tls };
+            endpoint.connect_with_connector(connector).await
+        }
+        _ => endpoint.connect().await,
+    };
+    let channel = channel.map_err(|error| failed(&error))?;
     Ok(InterceptedService::new(channel, bearer))
+}
+
+/// Makes the encrypted connections of a channel; all go to one address.
+#[derive(Debug)]
+struct Connector {
+    address: Address,
+    tls: Arc<Dial>,
+}
+
+impl Service<Uri> for Connector {
+    type Response = TokioIo<net::Stream>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        let (address, tls) = (self.address.clone(), Arc::clone(&self.tls));
+        Box::pin(async move {
+            let (stream, _) = net::connect(&address, &tls, Offer::Http2).await?;
+            Ok(TokioIo::new(stream))
+        })
+    }
 }
 
 /// An error and its causes; tonic's own words are only "transport error".
 fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
+    format!("{error}{}", causes(error))
+}
+
+/// What is behind an error.
+pub(super) fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = String::new();
     let mut cause = error.source();
     while let Some(error) = cause {
         text = format!("{text}: {error}");
@@ -111,7 +161,8 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         drop(listener);
-        let error = connect(&url, None).await.unwrap_err().to_string();
+        let error = connect(&url, None, &Arc::new(Dial::system())).await;
+        let error = error.unwrap_err().to_string();
         assert!(error.contains(&url) && error.contains("refused"), "{error}");
     }
 

@@ -23,7 +23,7 @@ pub struct ProbedVariant {
 pub(super) struct Readiness<'a>(pub(super) &'a Probed);
 
 impl Readiness<'_> {
-    fn of(&self, model: &str, variant: &str) -> bool {
+    pub(super) fn of(&self, model: &str, variant: &str) -> bool {
         let key = (model.to_owned(), variant.to_owned());
         self.0.get(&key).is_some_and(|probed| probed.ready)
     }
@@ -52,6 +52,10 @@ pub(super) fn all(
                 breaker_open: breaker.is_some_and(|breaker| breaker.open),
                 breaker_openings: breaker.map_or(0, |breaker| breaker.openings),
                 reverted: position > 0 && matches!(held.standing, Standing::Reverting(_)),
+                killed: position > 0 && holdings.killed.covers(&assignment.model),
+                latched: position > 0 && held.latched,
+                stale: position > 0
+                    && !matches!(held.standing, Standing::Unleased | Standing::Fresh),
             });
         }
     }

@@ -1,13 +1,15 @@
 //! One life of the Sync stream: greeting, pushes, heartbeats, latches, until it ends.
 
 use super::apply::Applier;
-use super::link::{Link, LinkError};
+use super::link::{Link, LinkError, causes};
+use super::status::Readiness;
 use super::{Peer, Session};
 use crate::report::ledger::LostHistory;
 use crate::table::Ids;
 use rand::RngExt as _;
 use serinus_common::prediction_id::IdKey;
 use serinus_proto::v1;
+use serinus_proto::v1::ack_result::Outcome;
 use serinus_proto::v1::control_message::Message as FromControl;
 use serinus_proto::v1::sidecar_message::Message as ToControl;
 use serinus_proto::v1::sidecars_client::SidecarsClient;
@@ -17,12 +19,19 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 /// The first answer must be there by then.
 const WELCOME_WITHIN: Duration = Duration::from_secs(10);
-/// Six heartbeats of the default lease: a control plane that is silent for longer has forgotten this stream.
-const SILENCE: Duration = Duration::from_secs(90);
+/// A lease to go by where nothing is leased, as the control plane does, ms.
+const LEASE_MS: u64 = 60_000;
+/// Heartbeats come four times a lease, give or take a fifth: a control plane that is silent for three of them has
+/// forgotten this stream.
+const MISSED: f64 = 3.0 * 1.2 / 4.0;
+/// However short the lease is.
+const SHORTEST_SILENCE: Duration = Duration::from_secs(2);
+/// What this sidecar sends to those who understand it.
+const WARMING: &str = "warming";
 /// Version of the protocol that is spoken here.
 const PROTOCOL: u32 = 1;
 
@@ -31,7 +40,7 @@ const PROTOCOL: u32 = 1;
 pub(super) enum Ended {
     #[error(transparent)]
     Link(#[from] LinkError),
-    #[error("the control plane said {:?}: {}", .0.code(), .0.message())]
+    #[error("the control plane said {:?}: {}{}", .0.code(), .0.message(), causes(.0))]
     Status(#[from] Status),
     #[error("the control plane closed the stream")]
     Closed,
@@ -55,6 +64,8 @@ pub(super) struct Stream {
     receive: Streaming<v1::ControlMessage>,
     link: Link,
     status: Vec<v1::VariantStatus>,
+    /// The control plane understands that an assignment is warming.
+    says_warming: bool,
     leave_at: Option<Instant>,
 }
 
@@ -90,6 +101,7 @@ impl Stream {
             receive,
             link,
             status: Vec::new(),
+            says_warming: welcome.capabilities.iter().any(|name| name == WARMING),
             leave_at: None,
         };
         Ok((stream, welcome))
@@ -117,18 +129,19 @@ impl Stream {
         if let Err(ended) = self.tell(peer, applier) {
             return ended;
         }
-        let mut silence = Instant::now() + SILENCE;
+        let mut silence = Instant::now() + silence_after(applier);
         let mut ticks = tokio::time::interval(super::TICK);
         loop {
             let leave_at = self.leave_at;
             let step = tokio::select! {
                 message = self.receive.message() => {
-                    silence = Instant::now() + SILENCE;
-                    match message {
-                        Ok(Some(message)) => self.obey(message, applier).await,
+                    let obeyed = match message {
+                        Ok(Some(message)) => self.obey(message, peer, applier).await,
                         Ok(None) => Err(Ended::Closed),
                         Err(status) => Err(status.into()),
-                    }
+                    };
+                    silence = Instant::now() + silence_after(applier);
+                    obeyed
                 }
                 _ = ticks.tick() => {
                     if applier.tick().await {
@@ -139,6 +152,10 @@ impl Stream {
                     }
                 }
                 () = peer.news.notified() => Ok(()),
+                () = applier.local_change() => {
+                    applier.tick().await;
+                    Ok(())
+                }
                 () = peer.reconnect.notified() => Err(Ended::Asked),
                 () = sleep_until(silence) => Err(Ended::Silent("send a heartbeat")),
                 () = sleep_until(leave_at.unwrap_or(silence)), if leave_at.is_some() => Err(Ended::Asked),
@@ -152,16 +169,34 @@ impl Stream {
     async fn obey(
         &mut self,
         message: v1::ControlMessage,
+        peer: &Peer,
         applier: &mut Applier,
     ) -> Result<(), Ended> {
         match message.message {
             Some(FromControl::Push(push)) => {
-                let ack = applier.push(push).await;
+                let mut ack = {
+                    let probed = peer.probed.borrow().clone();
+                    applier.push(push, &Readiness(&probed)).await
+                };
+                for result in ack.results.iter_mut().filter(|_| !self.says_warming) {
+                    if result.outcome() == Outcome::Warming {
+                        result.set_outcome(Outcome::Applied);
+                    }
+                }
                 self.send(ToControl::Ack(ack))
             }
             Some(FromControl::Heartbeat(heartbeat)) => {
                 applier.renew(&heartbeat);
-                Ok(())
+                match heartbeat.state_digest {
+                    Some(theirs) if theirs != applier.digest() => {
+                        warn!(
+                            "the control plane is mistaken about what is held here; asking for everything"
+                        );
+                        let held = applier.held();
+                        self.send(ToControl::Resync(v1::Resync { held }))
+                    }
+                    _ => Ok(()),
+                }
             }
             Some(FromControl::Latch(latch)) => {
                 applier.latch(&latch).await;
@@ -182,13 +217,20 @@ impl Stream {
     }
 
     /// Sends the status of the variants if it is another one than was sent last.
-    fn tell(&mut self, peer: &Peer, applier: &Applier) -> Result<(), Ended> {
+    fn tell(&mut self, peer: &Peer, applier: &mut Applier) -> Result<(), Ended> {
+        let mut applied = applier.warmed(&Readiness(&peer.probed.borrow()));
+        if !self.says_warming {
+            applied.clear();
+        }
         let status = peer.status(&applier.holdings().borrow());
-        if status == self.status {
+        if status == self.status && applied.is_empty() {
             return Ok(());
         }
         self.status.clone_from(&status);
-        self.send(ToControl::Status(v1::Status { variants: status }))
+        self.send(ToControl::Status(v1::Status {
+            variants: status,
+            applied,
+        }))
     }
 
     fn send(&self, message: ToControl) -> Result<(), Ended> {
@@ -201,13 +243,18 @@ impl Stream {
     }
 }
 
+fn silence_after(applier: &Applier) -> Duration {
+    let lease = Duration::from_millis(applier.shortest_lease_ms().unwrap_or(LEASE_MS));
+    lease.mul_f64(MISSED).max(SHORTEST_SILENCE)
+}
+
 fn wrap(message: ToControl) -> v1::SidecarMessage {
     v1::SidecarMessage {
         message: Some(message),
     }
 }
 
-fn hello(peer: &Peer, applier: &Applier) -> v1::Hello {
+pub(super) fn hello(peer: &Peer, applier: &Applier) -> v1::Hello {
     v1::Hello {
         sidecar: peer.name.clone(),
         incarnation: peer.reports.incarnation(),
@@ -215,7 +262,8 @@ fn hello(peer: &Peer, applier: &Applier) -> v1::Hello {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         models: peer.models.clone(),
         held: applier.held(),
-        capabilities: Vec::new(),
+        capabilities: vec![WARMING.to_owned()],
+        labels: peer.labels.clone(),
     }
 }
 

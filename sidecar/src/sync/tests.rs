@@ -5,6 +5,7 @@ use super::follow::Standing;
 use super::store::Store;
 use super::*;
 use crate::fake::{Fake, eventually, until};
+use crate::kill::Switch;
 use crate::table::ModelSpec;
 use serinus_proto::v1::ack_result::Outcome;
 use serinus_proto::v1::control_message::Message as FromControl;
@@ -23,6 +24,7 @@ struct Sidecar {
     holdings: watch::Receiver<Holdings>,
     contact: watch::Receiver<Contact>,
     probed: watch::Sender<Probed>,
+    kill: Switch,
     reports: Reports,
     news: Arc<Notify>,
     leave: shutdown::Trigger,
@@ -36,7 +38,16 @@ impl Sidecar {
         let reading = Arc::clone(&clock);
         let now = Clock::from_fn(move || reading.load(Ordering::SeqCst));
         let store = Store::new(Cache::open(directory).unwrap());
-        let applier = Applier::start(vec![spec()], Arc::clone(&shared), store, now, 0).unwrap();
+        let kill = Switch::new(Some(directory.join("kill")));
+        let applier = Applier::start(
+            vec![spec()],
+            Arc::clone(&shared),
+            store,
+            now,
+            0,
+            kill.watch(),
+        )
+        .unwrap();
         let holdings = applier.holdings();
         let (said, contact) = watch::channel(Contact::default());
         let (probed, probes) = watch::channel(Probed::new());
@@ -44,9 +55,11 @@ impl Sidecar {
         let reports = Reports::new("host-a".into(), 1);
         let peer = Peer {
             name: "host-a".into(),
+            labels: Default::default(),
             models: vec!["m".into()],
             control_plane: vec![control_plane.to_owned()],
             token_file: None,
+            tls: Arc::new(Dial::system()),
             reports: reports.clone(),
             shared: Arc::clone(&shared),
             probed: probes,
@@ -61,6 +74,7 @@ impl Sidecar {
             holdings,
             contact,
             probed,
+            kill,
             reports,
             news,
             leave,
@@ -204,8 +218,11 @@ async fn leases_run_out_and_heartbeats_renew_them() {
         lease: None,
     };
     let leases = vec![lease.clone()];
-    fake.send(FromControl::Heartbeat(v1::Heartbeat { leases }))
-        .await;
+    fake.send(FromControl::Heartbeat(v1::Heartbeat {
+        leases,
+        state_digest: None,
+    }))
+    .await;
     sidecar.standing(Standing::Fresh).await;
     sidecar.clock.store(70_000 + 990_000, Ordering::SeqCst);
     sidecar.standing(Standing::Reverting(500_000)).await;
@@ -224,6 +241,7 @@ async fn leases_run_out_and_heartbeats_renew_them() {
     // Contact alone does not raise it again; a newer decision does.
     fake.send(FromControl::Heartbeat(v1::Heartbeat {
         leases: vec![lease],
+        state_digest: None,
     }))
     .await;
     assert_eq!(
@@ -351,9 +369,11 @@ fn a_refusal_is_not_tried_again_soon() {
 fn peer_of(reports: &Reports) -> Peer {
     Peer {
         name: "a".into(),
+        labels: Default::default(),
         models: Vec::new(),
         control_plane: Vec::new(),
         token_file: None,
+        tls: Arc::new(Dial::system()),
         reports: reports.clone(),
         shared: Arc::new(Shared::new()),
         probed: watch::channel(Probed::new()).1,
@@ -440,5 +460,232 @@ async fn a_removed_model_is_back_on_the_own_file() {
     assert_eq!(sidecar.share(), 0);
     assert_eq!(sidecar.shared.table().routes()[0].rollout, "");
     assert!(saved(directory.path()).entries[0].assignment.is_none());
+    sidecar.stop().await;
+}
+
+impl Sidecar {
+    /// The checks find the canary as it is.
+    fn probe(&self, ready: bool) {
+        let found = ProbedVariant {
+            ready,
+            ..ProbedVariant::default()
+        };
+        self.probed.send_modify(|probed| {
+            probed.insert(("m".into(), "v2".into()), found);
+        });
+        self.news.notify_one();
+    }
+}
+
+/// Waits for a status with something that was warming.
+async fn applied(fake: &mut Fake) -> v1::AckResult {
+    loop {
+        if let ToControl::Status(mut status) = fake.any().await
+            && let Some(result) = status.applied.pop()
+        {
+            return result;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_assignment_is_warming_until_its_canary_is_ready() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut fake = Fake::start();
+    fake.capabilities = vec!["warming".into()];
+    let sidecar = Sidecar::start(directory.path(), &fake.url());
+    assert_eq!(fake.greet().await.capabilities, ["warming"]);
+    let nobody = fake.push(1, assignment(4, 0)).await;
+    assert_eq!(
+        nobody.outcome(),
+        Outcome::Applied,
+        "no canary is waited for"
+    );
+    let first = fake.push(2, assignment(5, 50_000)).await;
+    assert_eq!(first.outcome(), Outcome::Warming);
+    assert_eq!(sidecar.share(), 50_000, "in force, for the probes to find");
+    // The stream breaks; it is still what it was.
+    fake.hang_up().await;
+    assert!(fake.greet().await.held[0].warming);
+    let again = fake.push(1, assignment(5, 50_000)).await;
+    assert_eq!(again.outcome(), Outcome::Warming);
+    sidecar.probe(true);
+    let result = applied(&mut fake).await;
+    assert_eq!(result.outcome(), Outcome::Applied);
+    assert_eq!(result.fence, assignment(5, 0).fence);
+    // The next step has it from the start; that it is gone for a moment is another matter.
+    let next = fake.push(2, assignment(6, 100_000)).await;
+    assert_eq!(next.outcome(), Outcome::Applied);
+    sidecar.probe(false);
+    let renewed = fake.push(3, assignment(6, 100_000)).await;
+    assert_eq!(renewed.outcome(), Outcome::Applied);
+    let raised = fake.push(4, assignment(7, 200_000)).await;
+    assert_eq!(raised.outcome(), Outcome::Warming);
+    let rolled_back = v1::Assignment {
+        rolled_back: true,
+        ..assignment(8, 0)
+    };
+    let back = fake.push(5, rolled_back).await;
+    assert_eq!(back.outcome(), Outcome::Applied);
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn who_does_not_know_warming_is_not_told_of_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut fake = Fake::start();
+    let sidecar = Sidecar::start(directory.path(), &fake.url());
+    fake.greet().await;
+    let result = fake.push(1, assignment(5, 50_000)).await;
+    assert_eq!(result.outcome(), Outcome::Applied);
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn a_control_plane_that_is_mistaken_is_asked_for_everything() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut fake = Fake::start();
+    let sidecar = Sidecar::start(directory.path(), &fake.url());
+    fake.greet().await;
+    fake.push(1, assignment(5, 50_000)).await;
+    let beat = |state_digest| {
+        FromControl::Heartbeat(v1::Heartbeat {
+            leases: Vec::new(),
+            state_digest,
+        })
+    };
+    let fence = follow::fence(&assignment(5, 0).fence.unwrap());
+    let right = serinus_common::digest::of_held([("m", fence, assignment(5, 50_000).digest)]);
+    fake.send(beat(None)).await;
+    fake.send(beat(Some(right))).await;
+    fake.send(beat(Some(right ^ 1))).await;
+    let ToControl::Resync(resync) = fake.next().await else {
+        panic!("no question")
+    };
+    assert_eq!(resync.held[0].fence, assignment(5, 0).fence);
+    // Only once: the two before were in order.
+    assert_eq!(
+        fake.push(2, assignment(6, 50_000)).await.outcome(),
+        Outcome::Applied
+    );
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn where_streams_break_it_asks() {
+    let directory = tempfile::tempdir().unwrap();
+    let fake = Fake::start();
+    {
+        let mut disk = fake.disk.lock().unwrap();
+        disk.cuts_streams = true;
+        disk.fetched = Some(v1::Push {
+            assignments: vec![assignment(5, 50_000)],
+            snapshot_complete: true,
+            ..v1::Push::default()
+        });
+    }
+    let peer = Peer {
+        models: vec!["m".into()],
+        ..peer_of(&Reports::new("host-a".into(), 1))
+    };
+    let store = Store::new(Cache::open(directory.path()).unwrap());
+    let shared = Arc::clone(&peer.shared);
+    let killed = Switch::new(None).watch();
+    let clock = Clock::from_fn(|| 0);
+    let mut applier = Applier::start(vec![spec()], shared, store, clock, 0, killed).unwrap();
+    let url = fake.url();
+    let (said, _contact) = watch::channel(Contact::default());
+    let ended = once(&peer, &url, &mut applier, &said).await;
+    assert!(ended.to_string().contains("cut"), "{ended}");
+    let mut polling = Polling::default();
+    for _ in 0..2 {
+        polling.fetch(&peer, &url, &mut applier).await;
+    }
+    let table = peer.shared.table();
+    let canary = &table.routes()[0].variants[1];
+    assert_eq!(canary.share_ppm, 50_000);
+    assert_eq!(saved(directory.path()).entries.len(), 1, "on disk as ever");
+    let hello = fake.disk.lock().unwrap().fetches[1].clone();
+    assert_eq!(hello.held[0].fence, assignment(5, 0).fence);
+}
+
+#[tokio::test]
+async fn whoever_operates_the_host_has_the_last_word() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut fake = Fake::start();
+    let mut sidecar = Sidecar::start(directory.path(), &fake.url());
+    fake.greet().await;
+    fake.push(1, assignment(5, 50_000)).await;
+    sidecar.kill.kill(Some("m")).unwrap();
+    let told = |killed: bool| {
+        move |status: &v1::Status| {
+            let mut canaries = status.variants.iter().filter(|of| of.variant == "v2");
+            canaries.any(|of| of.killed == killed)
+        }
+    };
+    let tell = async |fake: &mut Fake, killed| {
+        let told = told(killed);
+        loop {
+            if let ToControl::Status(status) = fake.any().await
+                && told(&status)
+            {
+                break;
+            }
+        }
+    };
+    tell(&mut fake, true).await;
+    let killed = |sidecar: &Sidecar| sidecar.shared.table().routes()[0].killed;
+    assert!(killed(&sidecar));
+    assert_eq!(
+        sidecar.share(),
+        50_000,
+        "counted as nobody's, not as stable's"
+    );
+    // Nothing that comes from the control plane undoes it, and neither does a restart.
+    fake.push(2, assignment(6, 500_000)).await;
+    assert!(killed(&sidecar));
+    sidecar.stop().await;
+    sidecar = Sidecar::start(directory.path(), &fake.url());
+    fake.greet().await;
+    assert!(killed(&sidecar));
+    sidecar.kill.release().unwrap();
+    tell(&mut fake, false).await;
+    assert!(!killed(&sidecar));
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_deposed_control_plane_says_changes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut fake = Fake::start();
+    let sidecar = Sidecar::start(directory.path(), &fake.url());
+    fake.greet().await;
+    let of_term = |term, revision, ppm| {
+        let mut assignment = assignment(revision, ppm);
+        assignment.fence.as_mut().unwrap().term = term;
+        assignment
+    };
+    fake.push(1, of_term(2, 7, 50_000)).await;
+    // The old one wakes up with pushes, heartbeats and removals that it had begun; its revisions may be higher.
+    for (nonce, revision) in [(2, 6), (3, 7), (4, 900)] {
+        let stale = fake.push(nonce, of_term(1, revision, 900_000)).await;
+        assert!(stale.stale_fence, "{stale:?}");
+        assert_eq!(
+            stale.fence,
+            of_term(2, 7, 0).fence,
+            "it is told what is newer"
+        );
+        assert_eq!(sidecar.share(), 50_000);
+    }
+    let held = &saved(directory.path()).entries[0];
+    assert_eq!(held.fence.unwrap().term, 2);
+    // The same instruction with another content is a forgery.
+    let forged = v1::Assignment {
+        digest: 1,
+        ..of_term(2, 7, 900_000)
+    };
+    let result = fake.push(5, forged).await;
+    assert!(result.diverged && result.outcome() == Outcome::Rejected);
+    assert_eq!(sidecar.share(), 50_000);
     sidecar.stop().await;
 }

@@ -1,5 +1,6 @@
 //! Where a variant answers.
 
+use crate::head::is_host;
 use std::path::Path;
 use thiserror::Error;
 
@@ -110,13 +111,19 @@ impl Address {
         let scheme = uri.scheme_str().ok_or_else(no_url)?;
         let scheme = Scheme::parse(scheme).ok_or_else(|| AddressError::Scheme(text.to_owned()))?;
         let authority = uri.authority().ok_or_else(no_url)?;
-        if authority.as_str().contains('@') || authority.host().is_empty() {
+        let host = authority.host();
+        let has_port = authority.as_str().len() > host.len();
+        // A port that is none must not become the scheme's.
+        if !is_host(authority.as_str().as_bytes())
+            || host.is_empty()
+            || (has_port && authority.port_u16().is_none())
+            || !is_prefix(uri.path())
+        {
             return Err(no_url());
         }
         if uri.query().is_some() {
             return Err(AddressError::Query(text.to_owned()));
         }
-        let host = authority.host();
         Ok(Self {
             scheme,
             authority: authority.as_str().to_owned(),
@@ -137,7 +144,8 @@ impl Address {
             return Err(AddressError::Query(text.to_owned()));
         }
         // The prefix goes in front of request targets: it must be one itself.
-        let target = prefix.is_empty() || prefix.parse::<http::uri::PathAndQuery>().is_ok();
+        let is_path = prefix.parse::<http::uri::PathAndQuery>().is_ok() && is_prefix(prefix);
+        let target = prefix.is_empty() || is_path;
         let socket = path.len() > 1 && path.starts_with('/') && !path.starts_with("//");
         if !socket || path.len() > SOCKET_PATH || path.chars().any(char::is_control) || !target {
             return Err(AddressError::Socket(text.to_owned()));
@@ -177,6 +185,11 @@ impl Address {
     pub fn prefix(&self) -> &str {
         &self.prefix
     }
+}
+
+/// What is no ASCII has to be percent-encoded in a path.
+fn is_prefix(path: &str) -> bool {
+    path.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 impl std::fmt::Display for Address {
@@ -247,6 +260,7 @@ mod tests {
             "unix:run/x",
             "unix://run/x",
             "unix:/run/x:/a b",
+            "unix:/run/x:/\u{e4}",
             &long,
         ] {
             assert!(
@@ -262,7 +276,17 @@ mod tests {
 
     #[test]
     fn what_is_no_endpoint_is_refused() {
-        for bad in ["", "127.0.0.1:9001", "/x", "http://", "http://u:p@h:1"] {
+        for bad in [
+            "",
+            "127.0.0.1:9001",
+            "/x",
+            "http://",
+            "http://u:p@h:1",
+            "http://h:99999",
+            "http://h:1x",
+            "http://a,b:1",
+            "http://h:1/\u{e4}",
+        ] {
             assert!(
                 matches!(Address::parse(bad), Err(AddressError::NoUrl(_))),
                 "{bad}"

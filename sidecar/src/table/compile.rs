@@ -97,6 +97,7 @@ fn route(spec: &ModelSpec, held: Option<&Held>, errors: &mut Vec<String>) -> Opt
         allow_override: assignment.allow_override_header,
         policy: policy?,
         frozen,
+        killed: spec.killed,
     })
 }
 

@@ -30,6 +30,8 @@ pub struct ModelSpec {
     pub ready_path: Option<String>,
     /// A fixed split for a sidecar without a control plane.
     pub split: Option<StaticSplit>,
+    /// An operator of this host has stopped its canaries.
+    pub killed: bool,
 }
 
 /// A fixed split.

@@ -13,11 +13,13 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-const FIELDS: Fields = Fields {
-    cert: "tls.cert",
-    key: "tls.key",
-    ca: "tls.client_ca",
-};
+fn fields() -> Fields {
+    Fields {
+        cert: "tls.cert".to_owned(),
+        key: "tls.key".to_owned(),
+        ca: "tls.client_ca".to_owned(),
+    }
+}
 
 /// The first byte of a TLS connection: a record of the handshake. No HTTP request begins with it.
 const HANDSHAKE: u8 = 0x16;
@@ -83,26 +85,28 @@ impl Accept {
 
 fn build(identity: &Identity, client_ca: Option<&PathBuf>) -> Result<Arc<ServerConfig>, TlsError> {
     let provider = Arc::new(ring::default_provider());
-    let refused = |field, error: &dyn std::fmt::Display| TlsError::Refused {
-        field,
+    let fields = fields();
+    let refused = |field: &str, error: &dyn std::fmt::Display| TlsError::Refused {
+        field: field.to_owned(),
         why: error.to_string(),
     };
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .map_err(|error| refused(FIELDS.cert, &error))?;
+        .map_err(|error| refused(&fields.cert, &error))?;
     let builder = match client_ca {
         None => builder.with_no_client_auth(),
         Some(path) => {
-            let roots = Arc::new(FIELDS.roots(path)?);
+            let roots = Arc::new(fields.roots(path)?);
             let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider).build();
-            builder.with_client_cert_verifier(verifier.map_err(|error| refused(FIELDS.ca, &error))?)
+            builder
+                .with_client_cert_verifier(verifier.map_err(|error| refused(&fields.ca, &error))?)
         }
     };
-    let (chain, key) = FIELDS.pair(identity)?;
+    let (chain, key) = fields.pair(identity)?;
     let mut config = builder
         .with_single_cert(chain, key)
-        .map_err(|error| refused(FIELDS.cert, &error))?;
+        .map_err(|error| refused(&fields.cert, &error))?;
     config.alpn_protocols = vec![ALPN_H2.to_vec(), ALPN_H1.to_vec()];
-    config.ticketer = ring::Ticketer::new().map_err(|error| refused(FIELDS.key, &error))?;
+    config.ticketer = ring::Ticketer::new().map_err(|error| refused(&fields.key, &error))?;
     Ok(Arc::new(config))
 }

@@ -1,4 +1,4 @@
-//! TLS to endpoints. Who they are is always verified, by the host's name in the address.
+//! TLS to endpoints and to the control plane. Who they are is always verified, by the host's name in the address.
 
 use super::files::Fields;
 use super::{ALPN_H1, ALPN_H2, Identity, TlsError};
@@ -13,12 +13,6 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-const FIELDS: Fields = Fields {
-    cert: "tls.upstream.cert",
-    key: "tls.upstream.key",
-    ca: "tls.upstream.ca",
-};
-
 /// Which HTTP versions a connection may carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Offer {
@@ -31,6 +25,7 @@ pub(crate) enum Offer {
 /// Connects with TLS: whom it trusts, and what it shows.
 #[derive(Debug)]
 pub struct Dial {
+    fields: Fields,
     ca: Option<PathBuf>,
     identity: Option<Identity>,
     /// Made when it is first needed: most sidecars speak plain HTTP to the model beside them, and the system's roots
@@ -46,12 +41,18 @@ struct Configs {
 }
 
 impl Dial {
-    /// Reads the files. Without `ca` the system's roots are trusted; `identity` is shown to endpoints that ask for it.
+    /// Reads the files. Without `ca` the system's roots are trusted; `identity` is shown to servers that ask for it.
+    /// `table`: where the configuration has them, for messages.
     ///
     /// # Errors
     /// See [`TlsError`].
-    pub fn load(ca: Option<PathBuf>, identity: Option<Identity>) -> Result<Self, TlsError> {
+    pub fn load(
+        table: &str,
+        ca: Option<PathBuf>,
+        identity: Option<Identity>,
+    ) -> Result<Self, TlsError> {
         let dial = Self {
+            fields: fields(table),
             ca,
             identity,
             configs: ArcSwapOption::empty(),
@@ -67,6 +68,7 @@ impl Dial {
     #[must_use]
     pub fn system() -> Self {
         Self {
+            fields: fields("tls.upstream"),
             ca: None,
             identity: None,
             configs: ArcSwapOption::empty(),
@@ -99,7 +101,7 @@ impl Dial {
         let stream = TlsConnector::from(config).connect(name, stream).await?;
         let agreed = stream.get_ref().1.alpn_protocol() == Some(ALPN_H2);
         if offer == Offer::Http2 && !agreed {
-            return Err(io::Error::other("the endpoint does not speak HTTP/2"));
+            return Err(io::Error::other("the server does not speak HTTP/2"));
         }
         Ok((stream, agreed))
     }
@@ -118,24 +120,25 @@ impl Dial {
     }
 
     fn build(&self) -> Result<Arc<Configs>, TlsError> {
-        let refused = |field, error: &dyn std::fmt::Display| TlsError::Refused {
-            field,
+        let fields = &self.fields;
+        let refused = |field: &str, error: &dyn std::fmt::Display| TlsError::Refused {
+            field: field.to_owned(),
             why: error.to_string(),
         };
         let roots = match &self.ca {
-            Some(path) => FIELDS.roots(path)?,
-            None => system_roots()?,
+            Some(path) => fields.roots(path)?,
+            None => system_roots(&fields.ca)?,
         };
         let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
-            .map_err(|error| refused(FIELDS.ca, &error))?
+            .map_err(|error| refused(&fields.ca, &error))?
             .with_root_certificates(roots);
         let config = match &self.identity {
             None => builder.with_no_client_auth(),
             Some(identity) => {
-                let (chain, key) = FIELDS.pair(identity)?;
+                let (chain, key) = fields.pair(identity)?;
                 let config = builder.with_client_auth_cert(chain, key);
-                config.map_err(|error| refused(FIELDS.cert, &error))?
+                config.map_err(|error| refused(&fields.cert, &error))?
             }
         };
         let offering = |protocols: &[&[u8]]| {
@@ -154,14 +157,22 @@ impl Dial {
     }
 }
 
-fn system_roots() -> Result<RootCertStore, TlsError> {
+fn fields(table: &str) -> Fields {
+    Fields {
+        cert: format!("{table}.cert"),
+        key: format!("{table}.key"),
+        ca: format!("{table}.ca"),
+    }
+}
+
+fn system_roots(field: &str) -> Result<RootCertStore, TlsError> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
     let (added, _) = roots.add_parsable_certificates(found.certs);
     if added == 0 {
         return Err(TlsError::Refused {
-            field: FIELDS.ca,
-            why: "this system has no trusted roots; name the file of the CA that signed the endpoint's certificate"
+            field: field.to_owned(),
+            why: "this system has no trusted roots; name the file of the CA that signed the server's certificate"
                 .to_owned(),
         });
     }

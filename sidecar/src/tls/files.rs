@@ -10,34 +10,34 @@ use std::path::Path;
 pub(super) type Pair = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 /// The fields that name files, for messages.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Fields {
-    pub(super) cert: &'static str,
-    pub(super) key: &'static str,
-    pub(super) ca: &'static str,
+    pub(super) cert: String,
+    pub(super) key: String,
+    pub(super) ca: String,
 }
 
 impl Fields {
-    pub(super) fn pair(self, identity: &Identity) -> Result<Pair, TlsError> {
-        let chain = certificates(self.cert, &identity.cert)?;
+    pub(super) fn pair(&self, identity: &Identity) -> Result<Pair, TlsError> {
+        let chain = certificates(&self.cert, &identity.cert)?;
         let key = PrivateKeyDer::from_pem_file(&identity.key);
         let key = key.map_err(|error| match error {
             pem::Error::NoItemsFound => TlsError::Empty {
-                field: self.key,
+                field: self.key.clone(),
                 path: identity.key.clone(),
                 what: "private key",
             },
-            error => unreadable(self.key, &identity.key, &error),
+            error => unreadable(&self.key, &identity.key, &error),
         })?;
         Ok((chain, key))
     }
 
     /// Whom to trust: every certificate of a file.
-    pub(super) fn roots(self, path: &Path) -> Result<RootCertStore, TlsError> {
+    pub(super) fn roots(&self, path: &Path) -> Result<RootCertStore, TlsError> {
         let mut roots = RootCertStore::empty();
-        for certificate in certificates(self.ca, path)? {
+        for certificate in certificates(&self.ca, path)? {
             roots.add(certificate).map_err(|error| TlsError::Refused {
-                field: self.ca,
+                field: self.ca.clone(),
                 why: format!("{}: {error}", path.display()),
             })?;
         }
@@ -45,17 +45,14 @@ impl Fields {
     }
 }
 
-fn certificates(
-    field: &'static str,
-    path: &Path,
-) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+fn certificates(field: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let failed = |error: &pem::Error| unreadable(field, path, error);
     let items = CertificateDer::pem_file_iter(path).map_err(|error| failed(&error))?;
     let items: Result<Vec<_>, _> = items.collect();
     let items = items.map_err(|error| failed(&error))?;
     match items.is_empty() {
         true => Err(TlsError::Empty {
-            field,
+            field: field.to_owned(),
             path: path.to_owned(),
             what: "certificate",
         }),
@@ -63,13 +60,13 @@ fn certificates(
     }
 }
 
-fn unreadable(field: &'static str, path: &Path, error: &pem::Error) -> TlsError {
+fn unreadable(field: &str, path: &Path, error: &pem::Error) -> TlsError {
     let why = match error {
         pem::Error::Io(error) => error.to_string(),
         error => format!("no PEM file: {error}"),
     };
     TlsError::File {
-        field,
+        field: field.to_owned(),
         path: path.to_owned(),
         why,
     }

@@ -63,7 +63,7 @@ impl Registry {
         table: Arc<Table>,
         meters: &Meters,
         limits: &Limits,
-        tls: &Arc<Tls>,
+        tls: &Tls,
         now_ms: u64,
     ) -> LocalTable {
         let mut routes = Vec::with_capacity(table.routes().len());
@@ -105,13 +105,13 @@ impl Registry {
         &mut self,
         key: (String, String, Address),
         limits: &Limits,
-        tls: &Arc<Tls>,
+        tls: &Tls,
     ) -> Rc<Endpoint> {
-        let address = key.2.clone();
+        let (dial, address) = (tls.to(&key.0), key.2.clone());
         let endpoint = self.endpoints.entry(key);
         let new = || {
-            let tls = Arc::clone(tls);
-            Rc::new(Endpoint::new(address, limits.connect_timeout, tls))
+            let dial = Arc::clone(dial);
+            Rc::new(Endpoint::new(address, limits.connect_timeout, dial))
         };
         Rc::clone(endpoint.or_insert_with(new))
     }
@@ -227,5 +227,10 @@ impl LocalRoute {
     /// Whether one more rescue may be made.
     pub(crate) fn may_spend(&self, worker: &Worker) -> bool {
         self.budget.borrow_mut().spend(worker.deadlines.now_ms())
+    }
+
+    /// Whether one more rescue could be made now.
+    pub(crate) fn could_spend(&self, worker: &Worker) -> bool {
+        self.budget.borrow().suffices(worker.deadlines.now_ms())
     }
 }

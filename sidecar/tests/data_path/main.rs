@@ -24,4 +24,6 @@ mod splitting;
 mod streaming;
 mod transparent;
 mod transport;
+mod unary;
+mod unfinished;
 mod upstream;

@@ -133,6 +133,40 @@ async fn requests_that_come_together_are_answered_in_turn() {
     assert_eq!(stable.connected(), 1);
 }
 
+/// So long that it does not come with its head, and short enough to be kept.
+fn long_body(marked: &str) -> String {
+    let numbers: String = (0..8000).map(|n| format!("{n:05} ")).collect();
+    numbers + marked
+}
+
+#[tokio::test]
+async fn long_bodies_pass_whole_and_what_follows_them_is_the_next_request() {
+    let answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+    let (upstream, received) = server("{end}", answer).await;
+    let sidecar = sidecar(&upstream);
+    let body = long_body("{end}");
+    let request = format!(
+        "POST /p HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let three = request.repeat(3);
+    let got = exchange(&sidecar, &three).await;
+    assert_eq!(got.matches("HTTP/1.1 200 OK").count(), 3);
+    assert!(text(&received) == three, "not as it came");
+    received.lock().unwrap().clear();
+    let mut stream = TcpStream::connect(sidecar.addr).await.unwrap();
+    for piece in request.as_bytes().chunks(7001) {
+        let before = text(&received).len();
+        stream.write_all(piece).await.unwrap();
+        let all = &received;
+        eventually("the piece has passed", || text(all).len() > before).await;
+    }
+    let mut start = [0; 15];
+    stream.read_exact(&mut start).await.unwrap();
+    assert_eq!(&start, b"HTTP/1.1 200 OK");
+    assert!(text(&received) == request, "not as it came");
+}
+
 #[tokio::test]
 async fn hints_pass_before_the_answer() {
     let answer = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n";

@@ -32,10 +32,14 @@ async fn mirror(request: Request<hyper::body::Incoming>) -> Response<crate::upst
     Response::new(full(text))
 }
 
+fn trusting(ca: &Authority) -> Arc<Dial> {
+    Arc::new(Dial::load("tls.upstream", Some(ca.root()), None).unwrap())
+}
+
 fn dial(ca: &Authority) -> Tls {
     Tls {
-        accept: None,
-        dial: Dial::load(Some(ca.root()), None).unwrap(),
+        dial: trusting(ca),
+        ..Tls::plain()
     }
 }
 
@@ -84,6 +88,29 @@ async fn an_endpoint_that_cannot_be_verified_gets_no_request() {
     let counted = sidecar.finish().await;
     assert_eq!(counted.of("v2").class(Class::Connect), 1);
     assert_eq!(asked.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn a_model_may_trust_another_ca_than_the_rest() {
+    let (usual, own) = (Authority::new(), Authority::new());
+    let stable = Upstream::tls(own.server("localhost", &["http/1.1"]), mirror).await;
+    let canary = Upstream::tls(usual.server("localhost", &["http/1.1"]), mirror).await;
+    for (model, classes) in [("m", [1, 0, 1]), ("other", [0, 1, 0])] {
+        let mut setup = Setup::new(&stable.url, &canary.url, 1.0);
+        setup.tls = dial(&usual);
+        setup.tls.models = [(model.to_owned(), trusting(&own))].into();
+        let sidecar = setup.start();
+        let got = Client::connect(sidecar.addr).await.infer("ana").await;
+        assert_eq!(got.status, StatusCode::OK);
+        let counted = sidecar.finish().await;
+        let canary = counted.of("v2");
+        let seen = [
+            canary.class(Class::Connect),
+            canary.class(Class::Ok),
+            canary.rescued,
+        ];
+        assert_eq!(seen, classes, "{model}");
+    }
 }
 
 #[tokio::test]

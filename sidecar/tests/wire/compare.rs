@@ -1,4 +1,5 @@
-//! `docs/transparency.md` as code: what may differ between a direct call and one through the sidecar.
+//! `docs/transparency.md` as code, for what goes through the library: what may differ between a direct call and one
+//! through the sidecar. For everything else [`crate::exact`] is stricter.
 
 use crate::raw::{Field, Framing, Head, Seen};
 
@@ -19,7 +20,8 @@ const OF_CONNECTION: [&str; 10] = [
 /// What the `Connection` header cannot take away.
 const PROTECTED: [&str; 3] = ["content-length", "host", "trailer"];
 
-type Fields = Vec<(String, String)>;
+/// Name in lower case, value, and the name as it was written.
+type Fields = Vec<(String, String, String)>;
 
 fn lower(name: &[u8]) -> String {
     String::from_utf8_lossy(name).to_ascii_lowercase()
@@ -34,34 +36,35 @@ fn named_by_connection(head: &Head) -> Vec<String> {
         .collect()
 }
 
-/// The end-to-end headers: names in lower case, one after the other by name, each name's values in their order.
+fn written(fields: &[Field]) -> Fields {
+    let name_of = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
+    fields
+        .iter()
+        .map(|(name, value)| (lower(name), value.escape_ascii().to_string(), name_of(name)))
+        .collect()
+}
+
+/// Repeated headers stand together, where the first of them was.
+fn joined(fields: &Fields) -> Fields {
+    let mut joined = fields.clone();
+    joined.sort_by_key(|(name, ..)| fields.iter().position(|(other, ..)| other == name));
+    joined
+}
+
+/// The end-to-end headers.
 fn end_to_end(head: &Head, gone: &[&str]) -> Fields {
     let named = named_by_connection(head);
-    let mut fields: Fields = head
-        .fields
-        .iter()
-        .map(|(name, value)| (lower(name), value.escape_ascii().to_string()))
-        .filter(|(name, _)| {
-            !(OF_CONNECTION.contains(&name.as_str())
-                || named.contains(name)
-                || gone.contains(&name.as_str()))
-        })
-        .collect();
-    fields.sort_by(|a, b| a.0.cmp(&b.0));
-    fields
+    let mut fields = written(&head.fields);
+    fields.retain(|(name, ..)| {
+        !(OF_CONNECTION.contains(&name.as_str())
+            || named.contains(name)
+            || gone.contains(&name.as_str()))
+    });
+    joined(&fields)
 }
 
 fn without_ours(mut fields: Fields) -> Fields {
-    fields.retain(|(name, _)| !name.starts_with("x-serinus-"));
-    fields
-}
-
-fn trailers(fields: &[Field]) -> Fields {
-    let mut fields: Fields = fields
-        .iter()
-        .map(|(name, value)| (lower(name), value.escape_ascii().to_string()))
-        .collect();
-    fields.sort_by(|a, b| a.0.cmp(&b.0));
+    fields.retain(|(name, ..)| !name.starts_with("x-serinus-"));
     fields
 }
 
@@ -74,12 +77,17 @@ fn same<T: PartialEq + std::fmt::Debug>(what: &str, direct: &T, through: &T) -> 
     }
 }
 
-/// Only what differs is shown: there may be eighty lines.
+/// The same names and values in the same order. All names are as they were written, or, in what was sent a second time,
+/// in lower case. Only what differs is shown: there may be eighty lines.
 fn same_fields(what: &str, direct: &Fields, through: &Fields) -> Result<(), String> {
-    if direct == through {
+    let is_lower = through.iter().all(|(name, _, written)| name == written);
+    let same = |a: &(String, String, String), b: &(String, String, String)| {
+        (&a.0, &a.1) == (&b.0, &b.1) && (is_lower || a.2 == b.2)
+    };
+    let differs = direct.iter().zip(through).position(|(a, b)| !same(a, b));
+    if differs.is_none() && direct.len() == through.len() {
         return Ok(());
     }
-    let differs = direct.iter().zip(through).position(|(a, b)| a != b);
     let at = differs.unwrap_or_else(|| direct.len().min(through.len()));
     let show =
         |fields: &Fields| format!("{:?}", fields.iter().skip(at).take(2).collect::<Vec<_>>());
@@ -105,7 +113,13 @@ fn same_body(what: &str, direct: &[u8], through: &[u8]) -> Result<(), String> {
 fn target(start: &[u8]) -> (String, Option<String>) {
     let text = start.escape_ascii().to_string();
     let (line, _) = text.rsplit_once(' ').unwrap_or((&text, ""));
-    let Some((method, absolute)) = line.split_once(" http://") else {
+    let Some((method, target)) = line.split_once(' ') else {
+        return (line.to_owned(), None);
+    };
+    let absolute = target
+        .split_once("://")
+        .filter(|(scheme, _)| ["http", "https"].contains(&&*scheme.to_ascii_lowercase()));
+    let Some((_, absolute)) = absolute else {
         return (line.to_owned(), None);
     };
     let at = absolute.find(['/', '?']).unwrap_or(absolute.len());
@@ -121,15 +135,22 @@ pub fn request(direct: &Seen, through: &Seen) -> Result<(), String> {
     same("request target", &direct_target, &through_target)?;
     let version = through.head.start.ends_with(b" HTTP/1.1");
     same("version is 1.1", &true, &version)?;
+    // What the library is not asked to serve keeps it.
     let mut expected = without_ours(end_to_end(&direct.head, &["expect"]));
-    let mut got = end_to_end(&through.head, &[]);
-    if let Some(host) = named {
-        expected.retain(|(name, _)| name != "host");
-        expected.push(("host".to_owned(), host));
-        expected.sort_by(|a, b| a.0.cmp(&b.0));
-    } else if direct.head.first("host").is_none() {
-        same("a host", &true, &through.head.first("host").is_some())?;
-        got.retain(|(name, _)| name != "host");
+    let mut got = end_to_end(&through.head, &["expect"]);
+    if let Some(host) = &named {
+        let hosts = expected.iter_mut().filter(|(name, ..)| name == "host");
+        hosts.for_each(|(_, value, _)| value.clone_from(host));
+    }
+    if direct.head.first("host").is_none() {
+        let got_host = through.head.first("host");
+        same("a host", &true, &got_host.is_some())?;
+        same(
+            "the host named",
+            &true,
+            &(named.is_none() || got_host == named),
+        )?;
+        got.retain(|(name, ..)| name != "host");
     }
     same_fields("request headers", &expected, &got)?;
     let te = direct
@@ -146,8 +167,8 @@ pub fn request(direct: &Seen, through: &Seen) -> Result<(), String> {
     same_body("request body", &direct.body, &through.body)?;
     same_fields(
         "request trailers",
-        &trailers(&direct.trailers),
-        &trailers(&through.trailers),
+        &written(&direct.trailers),
+        &written(&through.trailers),
     )?;
     same("request is whole", &direct.whole, &through.whole)
 }
@@ -162,14 +183,14 @@ pub fn answer(direct: &Seen, through: &Seen, old: bool) -> Result<(), String> {
     same("status and reason", &code(direct), &code(through))?;
     let got = end_to_end(&through.head, &[]);
     for ours in ["x-serinus-variant", "x-serinus-prediction-id"] {
-        let count = got.iter().filter(|(name, _)| name == ours).count();
+        let count = got.iter().filter(|(name, ..)| name == ours).count();
         same(ours, &1, &count)?;
     }
     let replaced = ["x-serinus-variant", "x-serinus-prediction-id"];
     let expected = end_to_end(&direct.head, &replaced);
     let mut got = end_to_end(&through.head, &replaced);
     if direct.head.first("date").is_none() {
-        got.retain(|(name, _)| name != "date");
+        got.retain(|(name, ..)| name != "date");
     }
     same_fields("answer headers", &expected, &got)?;
     answer_framing(direct, through, old)?;
@@ -179,8 +200,8 @@ pub fn answer(direct: &Seen, through: &Seen, old: bool) -> Result<(), String> {
         if !old {
             same_fields(
                 "answer trailers",
-                &trailers(&direct.trailers),
-                &trailers(&through.trailers),
+                &written(&direct.trailers),
+                &written(&through.trailers),
             )?;
         }
         return Ok(());

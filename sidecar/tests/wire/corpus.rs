@@ -156,13 +156,20 @@ fn trailer() -> impl Strategy<Value = Line> {
     ("X-T-[A-Za-z]{1,8}", text()).prop_map(|(name, value)| Line::new(&name, value))
 }
 
-fn target(absolute: bool) -> impl Strategy<Value = String> {
+fn target() -> impl Strategy<Value = String> {
+    let absolute = select(
+        &[
+            "http://other.example:81/v2/x?y=http://z",
+            "HTTP://Other.example/",
+            "https://[::1]/v2/models/m/infer",
+        ][..],
+    );
     prop_oneof![
         3 => Just("/v2/models/m/infer".to_owned()),
         3 => "/[a-zA-Z0-9._~!$&'()*+,;=:@/%-]{0,40}".prop_map(whole_escapes),
         2 => "/[a-z/]{0,9}\\?[a-zA-Z0-9._~!$&'()*+,;=:@/?%-]{0,40}".prop_map(whole_escapes),
         1 => (1000..6000_usize).prop_map(|n| format!("/{}", "long/".repeat(n / 5))),
-        u32::from(absolute) => Just("http://other.example:81/v2/x?y=http://z".to_owned()),
+        1 => absolute.prop_map(str::to_owned),
     ]
 }
 
@@ -191,12 +198,6 @@ const PLAIN: Features = Features {
     odd_reasons: false,
 };
 
-impl Features {
-    fn is_plain(self) -> bool {
-        !(self.trailers || self.interim || self.odd_reasons || self.announced)
-    }
-}
-
 fn request(features: Features) -> impl Strategy<Value = Message> {
     let method = select(
         &[
@@ -205,8 +206,6 @@ fn request(features: Features) -> impl Strategy<Value = Message> {
         ][..],
     );
     let Features { old, announced, .. } = features;
-    // Those are read by the library, which knows less than we do.
-    let absolute = features.is_plain();
     let body = match old {
         true => prop_oneof![1 => Just(Body::None), 2 => size().prop_map(Body::Length)].boxed(),
         false => prop_oneof![2 => Just(Body::None), 3 => size().prop_map(Body::Length), 2 => chunked(announced)].boxed(),
@@ -218,7 +217,7 @@ fn request(features: Features) -> impl Strategy<Value = Message> {
     ];
     let parts = (
         method,
-        target(absolute),
+        target(),
         lines(request_hop()),
         host,
         body,
@@ -347,10 +346,15 @@ fn exchange(features: Features) -> impl Strategy<Value = Exchange> {
     (request(features), play(features), expects).prop_map(
         move |(mut request, mut play, expects)| {
             play.to_head = request.method() == "HEAD";
-            let expects = expects && features.is_plain() && !features.old && request.body.len() > 0;
+            let expects = expects && !features.old && request.body.len() > 0;
             if expects {
                 request.lines.push(Line::new("Expect", "100-continue"));
-                play.when = When::AfterRequest;
+                // Whoever answers at once does not hint before, nor wait for a body that will not come to end its own.
+                match features.interim {
+                    true => play.when = When::AfterRequest,
+                    false if play.when == When::AfterHead => shorten(&mut play.answer.body),
+                    false => {}
+                }
             }
             Exchange {
                 request,
@@ -439,22 +443,56 @@ fn shorten(body: &mut Body) {
     }
 }
 
-/// Applications of the last century: every answer ends with a close.
+/// Applications of the last century: some of them keep connections.
 pub fn old() -> impl Strategy<Value = Case> {
-    let features = Features { old: true, ..PLAIN };
-    (exchange(features), pieces()).prop_map(|(exchange, pieces)| Case {
-        exchanges: vec![exchange],
-        pipelined: false,
-        leave: Leave::AfterAnswer,
-        pieces,
-    })
+    turns_with(Features { old: true, ..PLAIN })
+}
+
+/// Answers to applications of the last century break off.
+pub fn old_cut_answers() -> impl Strategy<Value = Case> {
+    cut_answers_with(Features { old: true, ..PLAIN })
+}
+
+/// Requests with a body that is looked into, so that a library serves the whole connection.
+pub fn looked_into() -> impl Strategy<Value = Case> {
+    turns().prop_map(|case| looked_into_from_the_start(case, true))
+}
+
+pub fn looked_into_cut_answers() -> impl Strategy<Value = Case> {
+    cut_answers().prop_map(|case| looked_into_from_the_start(case, false))
+}
+
+/// `expecting`: some wait for `100 Continue`.
+fn looked_into_from_the_start(mut case: Case, expecting: bool) -> Case {
+    let mut first = true;
+    for exchange in &mut case.exchanges {
+        let request = &mut exchange.request;
+        request
+            .lines
+            .retain(|line| !line.name.eq_ignore_ascii_case("content-encoding"));
+        if std::mem::take(&mut first) || exchange.play.end != End::Kept {
+            let (_, rest) = request.start.split_once(' ').unwrap();
+            request.start = format!("POST {rest}");
+            exchange.play.to_head = false;
+        }
+        // It answers for itself that it wants the body, whatever the model server would say.
+        if !expecting || exchange.play.when == When::AfterHead {
+            request.lines.retain(|line| line.name != "Expect");
+            exchange.expects = false;
+        }
+    }
+    case
 }
 
 /// The last answer breaks off.
 pub fn cut_answers() -> impl Strategy<Value = Case> {
+    cut_answers_with(PLAIN)
+}
+
+fn cut_answers_with(features: Features) -> impl Strategy<Value = Case> {
     let parts = (
-        exchange(PLAIN),
-        exchange(PLAIN),
+        exchange(features),
+        exchange(features),
         any::<(bool, bool, Index)>(),
         pieces(),
     );
@@ -506,15 +544,6 @@ pub fn cut_requests() -> impl Strategy<Value = Case> {
 /// The application says that no more will come, and waits for the answer.
 pub fn half_closed() -> impl Strategy<Value = Case> {
     turns().prop_map(|mut case| {
-        for exchange in &mut case.exchanges {
-            let start = exchange
-                .request
-                .start
-                .replace("http://other.example:81", "");
-            exchange.request.start = start;
-            exchange.request.lines.retain(|line| line.name != "Expect");
-            exchange.expects = false;
-        }
         case.leave = Leave::HalfClose;
         case
     })

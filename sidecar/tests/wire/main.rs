@@ -11,6 +11,8 @@
 mod compare;
 mod corpus;
 mod differential;
+mod exact;
+mod h2;
 mod hostile;
 mod message;
 mod raw;

@@ -142,6 +142,11 @@ impl Message {
         self.head_bytes()
     }
 
+    pub fn names_host(&self) -> bool {
+        let mut lines = self.lines.iter();
+        lines.any(|line| line.name.eq_ignore_ascii_case("host"))
+    }
+
     pub fn method(&self) -> &str {
         self.start.split(' ').next().unwrap()
     }

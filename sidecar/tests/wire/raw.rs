@@ -8,6 +8,8 @@ pub type Field = (Vec<u8>, Vec<u8>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
+    /// Its bytes, with the empty line at the end.
+    pub text: Vec<u8>,
     pub start: Vec<u8>,
     pub fields: Vec<Field>,
 }
@@ -27,6 +29,8 @@ pub struct Seen {
     pub head: Head,
     pub framing: Framing,
     pub body: Vec<u8>,
+    /// What followed the head, with chunks and trailers as they came.
+    pub wire: Vec<u8>,
     pub trailers: Vec<Field>,
     /// Its end arrived.
     pub whole: bool,
@@ -165,9 +169,15 @@ impl<R: AsyncRead + Unpin> Reader<R> {
     }
 
     pub async fn head(&mut self) -> Option<Head> {
+        let from = self.at;
         let start = self.line().await?;
         let fields = self.fields().await?;
-        Some(Head { start, fields })
+        let text = self.bytes[from..self.at].to_vec();
+        Some(Head {
+            text,
+            start,
+            fields,
+        })
     }
 
     /// Up to `wanted` more bytes; fewer at the end.
@@ -201,10 +211,12 @@ impl<R: AsyncRead + Unpin> Reader<R> {
 
     /// The body of a message whose head has arrived.
     pub async fn message(&mut self, head: Head, framing: Framing) -> Seen {
+        let from = self.at;
         let mut seen = Seen {
             head,
             framing,
             body: Vec::new(),
+            wire: Vec::new(),
             trailers: Vec::new(),
             whole: true,
         };
@@ -221,6 +233,13 @@ impl<R: AsyncRead + Unpin> Reader<R> {
                 seen.whole = matches!(self.ended, Some(Ok(())));
             }
         }
+        // Of what broke off, all that came: there is nothing after it.
+        let to = if seen.whole {
+            self.at
+        } else {
+            self.bytes.len()
+        };
+        seen.wire = self.bytes[from..to].to_vec();
         seen
     }
 

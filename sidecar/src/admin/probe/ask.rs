@@ -5,7 +5,7 @@ use super::{h2, http};
 use crate::net;
 use crate::rewrite::Rewrite;
 use crate::table::{Address, Route, Scheme, Variant};
-use crate::tls::{Offer, Tls};
+use crate::tls::{Dial, Offer};
 use std::sync::Arc;
 
 /// Whom to ask about what.
@@ -53,42 +53,44 @@ impl Asking {
     }
 
     /// What the endpoint understood, if it is ready; else why it is not.
-    pub(super) async fn ask(&self, known: Known, tls: &Tls) -> Result<Known, Unready> {
+    pub(super) async fn ask(&self, known: Known, dial: &Dial) -> Result<Known, Unready> {
         if self.configured.is_some() {
-            return self.over_http(&[Question::Configured], tls).await;
+            return self.over_http(&[Question::Configured], dial).await;
         }
         let again = match known {
-            Known::Nothing => return self.anew(tls).await,
-            Known::Http(question) => self.over_http(&[question], tls).await,
-            Known::NoQuestion => self.over_http(&[Question::Oip], tls).await,
+            Known::Nothing => return self.anew(dial).await,
+            Known::Http(question) => self.over_http(&[question], dial).await,
+            Known::NoQuestion => self.over_http(&[Question::Oip], dial).await,
             Known::GrpcModel | Known::GrpcHealth | Known::NoService => {
-                h2::ask(self, known, tls).await
+                h2::ask(self, known, dial).await
             }
         };
         match again {
             // It understands something else now.
-            Ok(now) if now != known && known != Known::NoQuestion => self.anew(tls).await,
+            Ok(now) if now != known && known != Known::NoQuestion => self.anew(dial).await,
             again => again,
         }
     }
 
-    async fn anew(&self, tls: &Tls) -> Result<Known, Unready> {
+    async fn anew(&self, dial: &Dial) -> Result<Known, Unready> {
         match self.address.scheme() {
-            Scheme::H2c => h2::ask(self, Known::Nothing, tls).await,
-            Scheme::Http | Scheme::Https | Scheme::Unix => self.over_http(&QUESTIONS, tls).await,
+            Scheme::H2c => h2::ask(self, Known::Nothing, dial).await,
+            Scheme::Http | Scheme::Https | Scheme::Unix => self.over_http(&QUESTIONS, dial).await,
         }
     }
 
-    async fn over_http(&self, questions: &[Question], tls: &Tls) -> Result<Known, Unready> {
+    async fn over_http(&self, questions: &[Question], dial: &Dial) -> Result<Known, Unready> {
         for &question in questions {
-            match self.get(&self.path(question), tls).await {
+            match self.get(&self.path(question), dial).await {
                 Ok((status, body)) => match question.verdict(status, &body, &self.model) {
                     Verdict::Ready => return Ok(Known::Http(question)),
                     Verdict::NotReady(why) => return Err(why.into()),
-                    Verdict::Unknown if question == Question::Oip => self.has_no_model(tls).await?,
+                    Verdict::Unknown if question == Question::Oip => {
+                        self.has_no_model(dial).await?
+                    }
                     Verdict::Unknown => {}
                 },
-                Err(Trouble::NotHttp1) => return h2::ask(self, Known::Nothing, tls).await,
+                Err(Trouble::NotHttp1) => return h2::ask(self, Known::Nothing, dial).await,
                 Err(Trouble::Other(why)) => return Err(why.into()),
             }
         }
@@ -96,9 +98,9 @@ impl Asking {
     }
 
     /// A server of the Open Inference Protocol that does not know the model has not loaded it.
-    async fn has_no_model(&self, tls: &Tls) -> Result<(), Unready> {
+    async fn has_no_model(&self, dial: &Dial) -> Result<(), Unready> {
         let path = format!("{}/v2/health/live", self.address.prefix());
-        match self.get(&path, tls).await {
+        match self.get(&path, dial).await {
             Ok((status, _)) if status.is_success() => Err(Unready {
                 why: format!(
                     "has no model {}; if it is served under another name, set ready_path",
@@ -119,13 +121,13 @@ impl Asking {
         format!("{}{}", self.address.prefix(), changed.unwrap_or(path))
     }
 
-    async fn get(&self, path: &str, tls: &Tls) -> Result<(::http::StatusCode, Vec<u8>), Trouble> {
+    async fn get(&self, path: &str, dial: &Dial) -> Result<(::http::StatusCode, Vec<u8>), Trouble> {
         let (offer, scheme) = match self.address.scheme() {
             Scheme::Http | Scheme::Unix => (Offer::Http1, "http"),
             Scheme::H2c => (Offer::Http2, "http"),
             Scheme::Https => (Offer::Both, "https"),
         };
-        let connected = net::connect(&self.address, tls, offer).await;
+        let connected = net::connect(&self.address, dial, offer).await;
         let (connection, is_h2) =
             connected.map_err(|error| Trouble::Other(format!("takes no connection: {error}")))?;
         match is_h2 {

@@ -5,7 +5,7 @@ use super::http::LONGEST;
 use super::question::{Known, Verdict, grpc_verdict};
 use crate::net::{self, Stream};
 use crate::table::Scheme;
-use crate::tls::{Offer, Tls};
+use crate::tls::{Dial, Offer};
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -17,7 +17,7 @@ const MODEL_READY: &str = "/inference.GRPCInferenceService/ModelReady";
 const HEALTH: &str = "/grpc.health.v1.Health/Check";
 
 /// Asks for the model, then for the server; what it understood, if it is ready.
-pub(super) async fn ask(asking: &Asking, known: Known, tls: &Tls) -> Result<Known, Unready> {
+pub(super) async fn ask(asking: &Asking, known: Known, dial: &Dial) -> Result<Known, Unready> {
     let model = framed(&asking.model);
     let questions = [
         (Known::GrpcModel, MODEL_READY, model),
@@ -28,7 +28,7 @@ pub(super) async fn ask(asking: &Asking, known: Known, tls: &Tls) -> Result<Know
         if matches!(known, Known::GrpcModel | Known::GrpcHealth) && known != what {
             continue;
         }
-        match call(asking, path, message, tls).await? {
+        match call(asking, path, message, dial).await? {
             Verdict::Ready => return Ok(what),
             Verdict::NotReady(why) => return Err(why.into()),
             Verdict::Unknown => {}
@@ -49,8 +49,13 @@ fn framed(text: &str) -> Vec<u8> {
     [&[0][..], &length, &message].concat()
 }
 
-async fn call(asking: &Asking, path: &str, message: Vec<u8>, tls: &Tls) -> Result<Verdict, String> {
-    let connected = net::connect(&asking.address, tls, Offer::Http2).await;
+async fn call(
+    asking: &Asking,
+    path: &str,
+    message: Vec<u8>,
+    dial: &Dial,
+) -> Result<Verdict, String> {
+    let connected = net::connect(&asking.address, dial, Offer::Http2).await;
     let (connection, _) = connected.map_err(|error| format!("takes no connection: {error}"))?;
     let scheme = match asking.address.scheme() {
         Scheme::Https => "https",

@@ -51,7 +51,8 @@ impl Process {
                 }
                 Ok(())
             };
-            running.serve(signal).await.unwrap();
+            let hang_ups = crate::app::hang_ups().unwrap();
+            running.serve(signal, hang_ups).await.unwrap();
             running.stop().await;
         });
         Self {

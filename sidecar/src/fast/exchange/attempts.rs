@@ -1,6 +1,6 @@
 //! Which endpoint, over which connection, and what comes next when that fails.
 
-use super::{Answer, Client, Exchange, Link};
+use super::{Answer, Client, Exchange, Link, Part};
 use crate::pool::{Claim, Endpoint, least_outstanding};
 use crate::proxy::attempt::Failure;
 use serinus_common::class::Class;
@@ -80,7 +80,7 @@ impl Exchange {
     /// stable; else an answer of ours.
     pub(super) fn failed(&mut self, client: &mut Client<'_>, failure: Failure) {
         self.link = Link::None;
-        let begun = matches!(&self.answer, Answer::Head(part) if !part.is_empty());
+        let begun = matches!(&self.answer, Answer::Head(part) if !part.bytes.is_empty());
         let stale = failure == Failure::Broken && self.reused && !begun;
         let repeatable = self.up.is_whole() && (self.call.idempotent || self.up.is_unsent());
         if stale && repeatable {
@@ -127,7 +127,7 @@ impl Exchange {
     fn restart(&mut self) {
         self.up.rewind();
         self.deaf = false;
-        self.answer = Answer::Head(Vec::new());
+        self.answer = Answer::Head(Part::default());
     }
 
     /// Changes the request's target, which is whole and unsent, to what this endpoint wants.

@@ -1,12 +1,13 @@
 //! The answer on its way to the client.
 
-use super::{Answer, Client, End, Exchange, HALF_CLOSED_MS, HalfClosed, Link, poll_read};
+use super::{Answer, Client, End, Exchange, HALF_CLOSED_MS, HalfClosed, Link, Part, poll_read};
 use crate::fast::answer::{self, AnswerHead};
 use crate::fast::body::Body;
-use crate::fast::edit::{self, Labels};
+use crate::fast::edit::{self, Labels, Reader};
 use crate::fast::lines::slots;
 use crate::fast::outbox::Outbox;
 use crate::inspect;
+use crate::proxy::SHORT;
 use crate::proxy::attempt::Failure;
 use serinus_common::class::Class;
 use std::task::{Context, Poll};
@@ -99,10 +100,13 @@ impl Exchange {
         cx: &mut Context<'_>,
     ) -> Result<(), End> {
         match &mut self.answer {
-            Answer::Head(part) if part.is_empty() => self.on_head(client, bytes, cx),
+            Answer::Head(part) if part.bytes.is_empty() => self.on_head(client, bytes, cx),
             Answer::Head(part) => {
-                part.extend_from_slice(bytes);
-                let joined = std::mem::take(part);
+                part.bytes.extend_from_slice(bytes);
+                if part.bytes.len() < part.whole {
+                    return Ok(());
+                }
+                let joined = std::mem::take(&mut part.bytes);
                 self.on_head(client, &joined, cx)
             }
             Answer::Body { .. } => self.on_body(client, bytes, cx),
@@ -122,24 +126,86 @@ impl Exchange {
             let head = match answer::parse(rest, &mut slots) {
                 Ok(Some(head)) => head,
                 Ok(None) if rest.len() <= MAX_HEAD => {
-                    self.answer = Answer::Head(rest.to_vec());
+                    self.answer = Answer::Head(Part {
+                        bytes: rest.to_vec(),
+                        whole: 0,
+                    });
                     return Ok(());
                 }
                 Ok(None) => return self.unsound(client, "its head is too long"),
                 Err(why) => return self.unsound(client, why),
             };
+            let from_head = rest;
             rest = &rest[head.text.len()..];
             match head.status {
-                // It was not asked for: whoever asks for it, or for another protocol, does not come this way.
-                100 => {}
+                // Whoever asks for it does not come this way.
                 101 => return self.unsound(client, "it changes the protocol"),
-                status if status < 200 => edit::answer(self.down.bytes_mut(), &head, None, false),
-                _ => return self.on_final_head(client, &head, rest, cx),
+                status if status < 200 => self.on_interim(&head),
+                _ => match self.awaits(client, &head, rest.len()) {
+                    None => return self.on_final_head(client, &head, rest, cx),
+                    Some(whole) => {
+                        let mut bytes = Vec::with_capacity(whole);
+                        bytes.extend_from_slice(from_head);
+                        self.answer = Answer::Head(Part { bytes, whole });
+                        return Ok(());
+                    }
+                },
             }
             if rest.is_empty() {
-                self.answer = Answer::Head(Vec::new());
+                self.answer = Answer::Head(Part::default());
                 return Ok(());
             }
+        }
+    }
+
+    /// HTTP/1.0 knows no interim answers, and nobody but who has asked for it a `100 Continue`, nor twice.
+    fn on_interim(&mut self, head: &AnswerHead<'_, '_>) {
+        let wanted = head.status != 100 || std::mem::take(&mut self.expects);
+        if wanted && !self.old {
+            let reader = Reader {
+                old: false,
+                close: false,
+            };
+            edit::answer(self.down.bytes_mut(), head, None, reader);
+        }
+    }
+
+    /// Whether an answer is held back until it is whole, and how many bytes that are: `here` of its body have come. As
+    /// long as nothing of it is passed on, stable can still answer.
+    #[inline]
+    fn awaits(&self, client: &Client<'_>, head: &AnswerHead<'_, '_>, here: usize) -> Option<usize> {
+        let length = self.missing(head, here)?;
+        let waits = !Class::of_http(head.status).is_failure()
+            && self.request.is_done()
+            && self.call.may_wait(client.worker, self.up.is_whole());
+        waits.then(|| head.text.len() + length)
+    }
+
+    /// The length of a short body of which no more than `here` have come, if that is not all.
+    #[inline]
+    fn missing(&self, head: &AnswerHead<'_, '_>, here: usize) -> Option<usize> {
+        match head.body(self.asked_head) {
+            Body::Length(length @ 1..=SHORT)
+                if here < length as usize && !head.is_event_stream() =>
+            {
+                Some(length as usize)
+            }
+            _ => None,
+        }
+    }
+
+    /// Holds nothing back any more.
+    pub(super) fn release(
+        &mut self,
+        client: &mut Client<'_>,
+        cx: &mut Context<'_>,
+    ) -> Result<(), End> {
+        match &mut self.answer {
+            Answer::Head(part) if part.is_held() => {
+                let held = std::mem::take(part);
+                self.on_head(client, &held.bytes, cx)
+            }
+            _ => Ok(()),
         }
     }
 
@@ -167,11 +233,15 @@ impl Exchange {
             self.call.ticket.stop_clock();
         }
         let body = head.body(self.asked_head);
+        self.in_parts = self.missing(head, rest.len()).is_some();
         self.reusable = head.keeps_alive();
-        self.keep &= body != Body::UntilClose && !client.state.is_retiring();
+        let unchunked = self.old && matches!(body, Body::Chunked(_));
+        let ends = body != Body::UntilClose && !unchunked;
+        self.keep &= ends && !client.state.is_retiring();
         self.write_head(client, head);
         self.answer = Answer::Body {
             body,
+            unchunked,
             class,
             inspector: self.call.inspector(head),
         };
@@ -188,9 +258,13 @@ impl Exchange {
             prediction_id: &id,
         };
         if self.down.kept() == 0 {
-            self.down = Outbox::new(&client.worker.buffers, false);
+            self.down = Outbox::new(&client.worker.buffers);
         }
-        edit::answer(self.down.bytes_mut(), head, Some(labels), !self.keep);
+        let reader = Reader {
+            old: self.old,
+            close: !self.keep,
+        };
+        edit::answer(self.down.bytes_mut(), head, Some(labels), reader);
     }
 
     fn on_body(
@@ -201,6 +275,7 @@ impl Exchange {
     ) -> Result<(), End> {
         let Answer::Body {
             body,
+            unchunked,
             class,
             inspector,
         } = &mut self.answer
@@ -209,9 +284,13 @@ impl Exchange {
         };
         let class = *class;
         let ticket = &self.call.ticket;
+        let mut payload = unchunked.then(Vec::new);
         let taken = body.take(bytes, |data| {
             if let Some(inspector) = inspector {
                 inspector.feed(data, || ticket.elapsed_micros());
+            }
+            if let Some(payload) = &mut payload {
+                payload.extend_from_slice(data);
             }
         });
         let taken = match taken {
@@ -227,7 +306,7 @@ impl Exchange {
         self.reusable &= taken.bytes == bytes.len();
         self.call.ticket.sent(taken.payload);
         self.call.postpone(client.worker);
-        let data = &bytes[..taken.bytes];
+        let data = payload.as_deref().unwrap_or(&bytes[..taken.bytes]);
         let sent = if data.len() <= JOINED && !self.down.is_empty() {
             self.down.bytes_mut().extend_from_slice(data);
             self.down.poll_flush(client.stream, cx)
@@ -242,6 +321,9 @@ impl Exchange {
 
     /// The answer has ended as it should.
     fn complete(&mut self, client: &mut Client<'_>, class: Class) {
+        if self.in_parts {
+            self.call.is_whole_now(client.worker);
+        }
         self.book(class, inspect::End::Whole);
         let sent = self.request.is_done() && self.up.is_empty() && !self.deaf;
         let link = std::mem::replace(&mut self.link, Link::None);

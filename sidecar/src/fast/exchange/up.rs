@@ -23,9 +23,9 @@ impl Exchange {
             self.failed(client, Failure::Connect);
             return 0;
         };
-        let target = self.call.target(claim.endpoint(), head.method, head.target);
+        let target = self.call.target(claim.endpoint(), head.method, head.asked);
         self.target = edit::request(self.up.bytes_mut(), head, target.as_deref());
-        self.original = target.map(|_| head.target.into());
+        self.original = target.map(|_| head.asked.into());
         self.head_bytes = self.up.kept();
         self.go_to(claim);
         self.pass_on(client, rest, cx)

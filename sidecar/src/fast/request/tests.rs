@@ -28,6 +28,28 @@ fn a_head_is_read() {
 }
 
 #[test]
+fn a_host_in_the_target_is_not_what_is_asked_for() {
+    for (target, host, asked) in [
+        ("/a?b", None, "/a?b"),
+        ("*", None, "*"),
+        (
+            "http://ml.local:80/a?b=http://c/d",
+            Some("ml.local:80"),
+            "/a?b=http://c/d",
+        ),
+        ("HTTPS://[::1]/", Some("[::1]"), "/"),
+        ("http://ml.local", Some("ml.local"), ""),
+        ("http://ml.local?q", Some("ml.local"), "?q"),
+    ] {
+        let text = format!("OPTIONS {target} HTTP/1.1\r\nHost: other\r\n\r\n");
+        let mut slots = slots();
+        let head = parse(text.as_bytes(), &mut slots).unwrap().unwrap();
+        assert_eq!((head.named, head.asked), (host, asked), "{target}");
+        assert_eq!(head.host(), Some(host.unwrap_or("other")));
+    }
+}
+
+#[test]
 fn what_matters_is_noticed() {
     let text = with(
         "Connection: close, X-B\r\nTE: trailers\r\nX-Serinus-Variant: v2\r\nUpgrade: websocket\r\n\
@@ -111,6 +133,7 @@ fn first_lines_and_hosts_are_strict() {
         ("GET  / HTTP/1.1\r\nHost: a\r\n\r\n", Malformed::FirstLine),
         ("GET x HTTP/1.1\r\nHost: a\r\n\r\n", Malformed::Target),
         ("GET a:80 HTTP/1.1\r\nHost: a\r\n\r\n", Malformed::Target),
+        ("GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n", Malformed::Target),
         ("GET * HTTP/1.1\r\nHost: a\r\n\r\n", Malformed::Target),
         (
             "GET http:///x HTTP/1.1\r\nHost: a\r\n\r\n",

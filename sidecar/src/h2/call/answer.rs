@@ -15,6 +15,7 @@ impl Call {
         let mut flow = self.state.borrow_mut();
         let flow = &mut *flow;
         match flow.stage {
+            Stage::Asked(..) if flow.held.is_some() => self.held_ends(flow, block, end),
             Stage::Asked(..) => self.answer_begins(flow, block, end),
             Stage::Answering(..) if end && are_trailers(&block) && !flow.answer.is_closed() => {
                 self.answer_ends(flow, End::Trailers(block));
@@ -36,18 +37,34 @@ impl Call {
             let told = block.get("grpc-status").map(classify::status);
             let class = told.unwrap_or_else(|| Class::of_http(status));
             if class.is_failure() && self.may_rescue(flow) {
-                let is_over = end && flow.request.ended;
-                self.part_if(flow, (!is_over).then_some(Code::CANCEL));
-                return self.rescue(flow, class);
+                return self.rescue_after(flow, class, end);
             }
             if let Some(booked) = &mut flow.booked {
                 booked.class = class;
                 booked.awaits_status = class == Class::Ok && told.is_none();
-                booked.bound = Bound::Stall;
-                self.set_due(self.now_ms() + booked.stall_ms);
+            }
+            if !end && self.may_wait(flow) {
+                flow.held = Some(block);
+                return;
             }
         }
-        self.pass_head(flow, &block, end);
+        self.begin_answer(flow, &block, end);
+    }
+
+    /// Passes the head on; from here on the answer is the endpoint's.
+    pub(super) fn begin_answer(self: &Rc<Self>, flow: &mut Flow, block: &Block, end: bool) {
+        if let Some(booked) = &mut flow.booked {
+            booked.bound = Bound::Stall;
+            self.set_due(self.now_ms() + booked.stall_ms);
+        }
+        self.pass_head(flow, block, end);
+    }
+
+    /// Stable answers in the place of an answer of the canary's that is here; `end`: all of it.
+    pub(super) fn rescue_after(self: &Rc<Self>, flow: &mut Flow, class: Class, end: bool) {
+        let is_over = end && flow.request.ended;
+        self.part_if(flow, (!is_over).then_some(Code::CANCEL));
+        self.rescue(flow, class);
     }
 
     fn pass_head(self: &Rc<Self>, flow: &mut Flow, block: &Block, end: bool) {
@@ -78,17 +95,19 @@ impl Call {
         let mut flow = self.state.borrow_mut();
         let flow = &mut *flow;
         match flow.stage {
+            Stage::Asked(..) if flow.held.is_some() => {
+                return self.held_data(flow, data, taken, end);
+            }
             Stage::Answering(..)
                 if !flow.answer.is_closed() && flow.from_origin.take(taken).is_ok() => {}
             Stage::Waiting | Stage::Parted | Stage::Over => return,
             _ => return self.fail_or_break(flow),
         }
-        if let Some(booked) = &mut flow.booked {
-            booked.ticket.sent(data.len() as u64);
-        }
+        flow.count_answer(data.len());
         self.go_on(flow);
         if end {
             flow.answer.end = End::Data;
+            self.is_whole_now(flow);
         }
         let mut link = self.client.port.link.borrow_mut();
         let passed = flow
@@ -100,7 +119,7 @@ impl Call {
         self.after_answer(flow);
     }
 
-    fn answer_ends(self: &Rc<Self>, flow: &mut Flow, end: End) {
+    pub(super) fn answer_ends(self: &Rc<Self>, flow: &mut Flow, end: End) {
         if let (End::Trailers(block), Some(booked)) = (&end, &mut flow.booked)
             && booked.awaits_status
             && let Some(code) = block.get("grpc-status")
@@ -109,6 +128,7 @@ impl Call {
             booked.awaits_status = false;
         }
         flow.answer.end = end;
+        self.is_whole_now(flow);
         self.pump_answer(flow);
     }
 
@@ -134,7 +154,7 @@ impl Call {
         self.pump_answer(&mut self.state.borrow_mut());
     }
 
-    fn pump_answer(self: &Rc<Self>, flow: &mut Flow) {
+    pub(super) fn pump_answer(self: &Rc<Self>, flow: &mut Flow) {
         if !matches!(flow.stage, Stage::Answering(..) | Stage::Parted) {
             return;
         }
@@ -151,7 +171,7 @@ impl Call {
     }
 
     /// Lets the endpoint send as much as has been passed on.
-    fn give_origin(&self, flow: &mut Flow, bytes: usize) {
+    pub(super) fn give_origin(&self, flow: &mut Flow, bytes: usize) {
         let Some((origin, stream)) = flow.stage.origin() else {
             return;
         };

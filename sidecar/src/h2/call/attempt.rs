@@ -41,6 +41,7 @@ impl Call {
 
     fn attempt_at(self: &Rc<Self>, flow: &mut Flow, except: Option<&Rc<Endpoint>>, fresh: bool) {
         flow.stage = Stage::Waiting;
+        flow.forget_held();
         let now_ms = self.now_ms();
         let Some(booked) = &mut flow.booked else {
             return;
@@ -126,14 +127,10 @@ impl Call {
 
     /// Whether stable may answer instead of the canary. A yes is paid for once.
     pub(super) fn may_rescue(&self, flow: &mut Flow) -> bool {
-        let replayable = flow.request.is_replayable();
+        let possible = flow.is_rescuable();
         let Some(booked) = &mut flow.booked else {
             return false;
         };
-        let possible = booked.ticket.serving() != 0
-            && booked.route.policy().rescue
-            && booked.idempotent
-            && replayable;
         if !possible || booked.rescue_granted {
             return possible;
         }
@@ -165,6 +162,7 @@ impl Call {
         };
         booked.claim = None;
         let repeats = match failure {
+            _ if flow.held.is_some() => false,
             Failure::Unprocessed => true,
             // It died while it was idle, before any of the answer: that is not the model's failure.
             Failure::Broken => booked.reused && booked.idempotent,

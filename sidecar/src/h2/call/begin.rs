@@ -17,6 +17,7 @@ use crate::proxy::LONGEST;
 use crate::proxy::choose::Choosing;
 use crate::proxy::refuse::Refusal;
 use crate::proxy::ticket::{Begun, Ticket};
+use crate::route::kind;
 use crate::worker::{LocalRoute, Worker};
 use serinus_common::class::Class;
 use std::cell::{Cell, RefCell};
@@ -81,6 +82,7 @@ fn add(
     let flow = Flow {
         head,
         stage: Stage::Waiting,
+        held: None,
         request,
         answer: Pipe::new(None),
         to_client,
@@ -128,14 +130,17 @@ fn book(
     let named = head.value("grpc-timeout").and_then(classify::timeout);
     let total = named.unwrap_or(policy.timeout).min(LONGEST);
     let bound = policy.attempt_timeout.min(total / 2);
+    let bound_ms = now_ms + bound.as_millis() as u64;
     let stall = policy.timeout.max(worker.limits.idle_timeout);
     let booked = Booked {
         ticket,
         claim: None,
         bound: Bound::Attempt,
+        bound_ms,
         total_ms: now_ms + total.as_millis() as u64,
         stall_ms: stall.as_millis() as u64,
         idempotent,
+        short: kind::is_unary(head.path()).then_some(0),
         rescue_granted: false,
         reused: false,
         repeated: false,
@@ -147,7 +152,7 @@ fn book(
         _busy: client.state.begin(),
         route,
     };
-    Ok((booked, now_ms + bound.as_millis() as u64))
+    Ok((booked, bound_ms))
 }
 
 fn is_marked_unsafe(head: &RequestHead<'_>) -> bool {

@@ -88,6 +88,14 @@ impl Decoder {
         Ok(block)
     }
 
+    /// What the table takes.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn table_bytes(&self) -> usize {
+        let entries = self.entries.iter().map(Stored::size).sum();
+        assert_eq!(self.size, entries);
+        entries
+    }
+
     fn indexed(&self, index: usize, block: &mut Block, most: usize) -> Result<(), BadBlock> {
         let at = index.checked_sub(1).ok_or(BadBlock)?;
         if let Some((name, value)) = FIXED.get(at) {

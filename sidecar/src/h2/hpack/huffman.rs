@@ -2,7 +2,7 @@
 
 /// Bits of each symbol's code; the end of a string, symbol 256, has 30.
 #[rustfmt::skip]
-const LENGTHS: [u8; 256] = [
+pub(super) const LENGTHS: [u8; 256] = [
     13, 23, 28, 28, 28, 28, 28, 28, 28, 24, 30, 28, 28, 30, 28, 28, 28, 28, 28, 28, 28, 28, 30, 28, 28, 28, 28, 28, 28, 28, 28, 28,
     6, 10, 10, 12, 13, 6, 8, 11, 10, 10, 8, 11, 8, 6, 6, 6, 5, 5, 5, 6, 6, 6, 6, 6, 6, 6, 7, 8, 15, 6, 12, 10,
     13, 6, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 8, 7, 8, 13, 19, 13, 14, 6,
@@ -113,30 +113,9 @@ fn long(held: u64, bits: usize) -> Option<(u8, usize)> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fuzzing::encode;
     use super::*;
     use proptest::prelude::*;
-
-    fn encode(text: &[u8]) -> Vec<u8> {
-        let (mut out, mut held, mut bits) = (Vec::new(), 0u64, 0);
-        for &byte in text {
-            let length = LENGTHS[usize::from(byte)] as usize;
-            let from = CODES.from[length];
-            let at = CODES.symbols[from..]
-                .iter()
-                .position(|&s| s == byte)
-                .unwrap();
-            held = held << length | u64::from(CODES.first[length] + at as u32);
-            bits += length;
-            while bits >= 8 {
-                bits -= 8;
-                out.push((held >> bits) as u8);
-            }
-        }
-        if bits > 0 {
-            out.push((held << (8 - bits)) as u8 | ((1 << (8 - bits)) - 1) as u8);
-        }
-        out
-    }
 
     #[test]
     fn the_examples_of_the_rfc_are_read() {

@@ -57,6 +57,8 @@ fn names_are_those_of_their_event() {
     let found = events(b"event: error\ndata: {}\n\nevent: x\nevent:error\ndata: {}\n\ndata: {}\n\nevent: errors\ndata: 1\n\n", false);
     let named: Vec<_> = found.iter().map(|event| event.named_error).collect();
     assert_eq!(named, [true, true, false, false]);
+    let emptied = events(b"event: error\nevent\ndata: {}\n\n", false);
+    assert!(!emptied[0].named_error);
 }
 
 #[test]

@@ -67,6 +67,22 @@ fn a_body_over_its_bound_is_cut() {
     });
 }
 
+#[test]
+fn a_body_that_stops_and_does_not_say_that_it_has_ended_broke_off() {
+    block_on(async {
+        let stops = Source::new(parts(&[3]), Early::default(), 100, 100).tells_ends();
+        let mut body = stops.outgoing();
+        assert!(matches!(
+            read(&mut body, 9).await,
+            Err(SendError::Caller(_))
+        ));
+        assert_eq!(stops.fault(), Some(Fault::Caller));
+        let ends = Source::new(known("abc", 2), Early::default(), 100, 100).tells_ends();
+        assert_eq!(read(&mut ends.outgoing(), 9).await.unwrap(), b"abc");
+        assert!(ends.has_ended());
+    });
+}
+
 /// A body that says how long it is.
 #[derive(Debug)]
 struct Known {
@@ -87,6 +103,10 @@ impl Body for Known {
             self.left -= frame.data_ref().map_or(0, |data| data.len() as u64);
         }
         polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
     }
 
     fn size_hint(&self) -> SizeHint {

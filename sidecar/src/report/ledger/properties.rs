@@ -20,6 +20,7 @@ impl Server {
                 committed_seq: self.committed,
                 resend_after: self.received,
                 resend: true,
+                ..v1::ReportAck::default()
             });
         }
         if report.seq == self.received + 1 {

@@ -157,6 +157,7 @@ fn a_gap_is_filled_once() {
         committed_seq: 1,
         resend_after: 2,
         resend: true,
+        ..v1::ReportAck::default()
     };
     ledger.ack(&gap).unwrap();
     assert_eq!(ledger.next_report().unwrap().seq, 3);

@@ -145,6 +145,11 @@ impl Lease {
         }
     }
 
+    /// Length of the lease, where there is something to lease.
+    pub(crate) fn lease_ms(&self) -> Option<u64> {
+        self.leased.then_some(self.lease_ms)
+    }
+
     pub(crate) fn is_leased(&self) -> bool {
         self.leased
     }
