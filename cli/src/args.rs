@@ -91,6 +91,15 @@ pub(crate) enum Command {
     Sidecars(cmd::sidecars::Args),
     /// Print how a rollout stands, or wait for its end
     Status(cmd::status::Args),
+    /// Copy the whole store of a running control plane into a file
+    Backup(cmd::backup::Args),
+    /// Make a store from a backup, in an empty directory
+    #[cfg(feature = "demo")]
+    Restore(serinus_control_plane::maintenance::Restore),
+    /// Check or repair a store while no control plane runs on it
+    #[cfg(feature = "demo")]
+    #[command(subcommand)]
+    Store(serinus_control_plane::maintenance::Store),
     /// Print a completion script for a shell
     Completions(cmd::completions::Args),
     /// Run a control plane; the same as `serinus-control-plane`

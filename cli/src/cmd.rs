@@ -1,5 +1,6 @@
 //! The commands, a file each.
 
+pub(crate) mod backup;
 pub(crate) mod bucket;
 pub(crate) mod completions;
 #[cfg(feature = "demo")]
@@ -12,6 +13,8 @@ pub(crate) mod rollout;
 pub(crate) mod sidecars;
 pub(crate) mod split;
 pub(crate) mod status;
+#[cfg(feature = "demo")]
+mod store;
 
 use crate::args::{Cli, Command, Global};
 use crate::console::Console;
@@ -32,6 +35,10 @@ pub(crate) async fn dispatch(cli: Cli, console: &mut Console<'_>) -> Result<Exit
             Failure::bad_input("flags stand before the name of the program")
                 .hint("write `serinus control-plane FLAGS` or `serinus sidecar FLAGS`"),
         ),
+        #[cfg(feature = "demo")]
+        Command::Restore(restore) => store::print(restore.run(), global.output, console),
+        #[cfg(feature = "demo")]
+        Command::Store(command) => store::print(command.run(), global.output, console),
         Command::Bucket(args) => bucket::run(&args, &global, console).await,
         command => remote(command, &global, console).await,
     }
@@ -52,6 +59,7 @@ async fn remote(
         Command::Events(args) => events::run(&args, session).await,
         Command::Sidecars(args) => sidecars::run(&args, session).await,
         Command::Status(args) => status::run(&args, session).await,
+        Command::Backup(args) => backup::run(&args, session).await,
         // `dispatch` has the others.
         _ => Ok(Exit::Ok),
     }

@@ -53,7 +53,7 @@ pub(crate) fn run(args: Vec<OsString>) -> Option<ExitCode> {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("serinus {name}: {error:#}");
-            ExitCode::FAILURE
+            ExitCode::from(serinus_control_plane::app::exit_code(&error))
         }
     })
 }

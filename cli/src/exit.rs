@@ -20,6 +20,9 @@ pub(crate) enum Exit {
     Differs = 6,
     /// `rollout replay`: some decisions cannot be held against this engine, for another version made them.
     NotReplayed = 7,
+    /// `restore`, `store`: a store or a backup is damaged.
+    #[cfg(feature = "demo")]
+    Damaged = 8,
 }
 
 impl Exit {
@@ -47,5 +50,10 @@ mod tests {
             Exit::NotReplayed,
         ];
         assert_eq!(all.map(Exit::code), [0, 1, 2, 3, 4, 5, 6, 7]);
+        #[cfg(feature = "demo")]
+        assert_eq!(
+            Exit::Damaged.code(),
+            serinus_control_plane::maintenance::DAMAGED
+        );
     }
 }

@@ -36,6 +36,15 @@ impl Failure {
         }
     }
 
+    /// A store or a copy of one is not whole: exit code 8.
+    #[cfg(feature = "demo")]
+    pub(crate) fn damaged(message: impl Into<String>) -> Self {
+        Self {
+            exit: Exit::Damaged,
+            ..Self::error(message)
+        }
+    }
+
     /// The mistakes of a plan or a split, one line each.
     pub(crate) fn violations(what: impl Into<String>, violations: &[v1::Violation]) -> Self {
         let details = violations.iter().map(violation_line).collect();

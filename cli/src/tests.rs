@@ -1,5 +1,6 @@
 //! The whole program against a control plane of the tests' own.
 
+mod backups;
 mod commands;
 mod fake;
 mod following;

@@ -47,6 +47,8 @@ pub fn render(rollout: &v1::Rollout, now_ms: u64, options: Options) -> String {
         let sentence = decision_sentence(decision);
         lines.extend(labelled("decision", &sentence, options.width));
     }
+    lines.extend(notices(rollout));
+    lines.extend(frozen(rollout, now_ms));
     lines.extend(approval(rollout, now_ms));
     if !rollout.reason.is_empty() {
         lines.extend(labelled("reason", &rollout.reason, options.width));
@@ -88,11 +90,52 @@ fn labelled(label: &str, text: &str, width: Option<usize>) -> Vec<Line> {
     lines
 }
 
-fn approval(rollout: &v1::Rollout, now_ms: u64) -> Option<Line> {
-    let deadline = number::unix_ms(rollout.approval_deadline.as_ref()?);
-    if rollout.approved || is_terminal(rollout.state()) {
+/// Guardrails that only tell, and have something to tell.
+fn notices(rollout: &v1::Rollout) -> Option<Line> {
+    let rows = &rollout.decision.as_ref()?.guardrails;
+    let broken = rows.iter().filter(|row| {
+        row.verdict() == v1::Verdict::Harmful && row.on_breach() == v1::guardrail::Action::Notify
+    });
+    let names: Vec<&str> = broken.map(|row| row.name.as_str()).collect();
+    if names.is_empty() || is_terminal(rollout.state()) {
         return None;
     }
+    let mut line = Line::plain(&format!("{:LABEL$}", "notice"));
+    let text = format!(
+        "{} HARMFUL; on_breach is notify, so it goes on",
+        names.join(", ")
+    );
+    line.push(&text, Paint::Yellow);
+    Some(line)
+}
+
+fn frozen(rollout: &v1::Rollout, now_ms: u64) -> Option<Line> {
+    let until = rollout.frozen_until.as_ref()?;
+    if is_terminal(rollout.state()) {
+        return None;
+    }
+    let left = number::unix_ms(until).saturating_sub(now_ms);
+    let left = number::duration(std::time::Duration::from_millis(left));
+    let mut line = Line::plain(&format!("{:LABEL$}", "frozen"));
+    line.push(
+        &format!(
+            "until {}, {left} left: nothing moves forward",
+            number::rfc3339(until)
+        ),
+        Paint::Yellow,
+    );
+    Some(line)
+}
+
+fn approval(rollout: &v1::Rollout, now_ms: u64) -> Option<Line> {
+    if is_terminal(rollout.state()) {
+        return None;
+    }
+    if rollout.approved {
+        let by = Some(&rollout.approved_by).filter(|by| !by.is_empty())?;
+        return Some(Line::plain(&format!("{:LABEL$}given by {by}", "approval")));
+    }
+    let deadline = number::unix_ms(rollout.approval_deadline.as_ref()?);
     let left = number::duration(std::time::Duration::from_millis(
         deadline.saturating_sub(now_ms),
     ));
@@ -156,10 +199,13 @@ fn totals(rollout: &v1::Rollout) -> Option<String> {
     ))
 }
 
-/// PROMOTED and ROLLED_BACK: nothing changes after them.
+/// PROMOTED, ROLLED_BACK and CANCELLED: nothing changes after them.
 #[must_use]
 pub fn is_terminal(state: v1::State) -> bool {
-    matches!(state, v1::State::Promoted | v1::State::RolledBack)
+    matches!(
+        state,
+        v1::State::Promoted | v1::State::RolledBack | v1::State::Cancelled
+    )
 }
 
 #[cfg(test)]

@@ -56,6 +56,7 @@ pub(crate) async fn run(args: Args, session: &mut Session<'_, '_>) -> Result<Exi
     let plan = plan(&args)?;
     let start = Start {
         on_active: args.on_active,
+        force: false,
         validate_only: args.validate_only,
         reason: args.reason,
     };

@@ -40,13 +40,16 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: &Args, session: &mut Session<'_, '_>) -> Result<Exit, Failure> {
-    let mut after_revision = args.from.saturating_sub(1);
+    let mut reached = Reached {
+        revision: args.from.saturating_sub(1),
+        generation: 0,
+    };
     let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
     let mut failures = 0;
     loop {
-        let before = after_revision;
-        let ended = stream(args, &mut after_revision, session).await?;
-        if after_revision > before {
+        let before = reached.revision;
+        let ended = stream(args, &mut reached, session).await?;
+        if reached.revision > before {
             failures = 0;
             backoff.reset();
         }
@@ -55,8 +58,8 @@ pub(crate) async fn run(args: &Args, session: &mut Session<'_, '_>) -> Result<Ex
             Ok(()) => {}
             Err(status) if client::is_lost(&status) => {
                 failures += 1;
-                let reached = after_revision > args.from.saturating_sub(1);
-                if failures >= ATTEMPTS && !(args.follow && reached) {
+                let begun = reached.revision > args.from.saturating_sub(1);
+                if failures >= ATTEMPTS && !(args.follow && begun) {
                     return Err(session.client.failure(&status));
                 }
             }
@@ -66,16 +69,26 @@ pub(crate) async fn run(args: &Args, session: &mut Session<'_, '_>) -> Result<Ex
     }
 }
 
+/// How far the log was printed, and which one it was: after a restore it is another.
+#[derive(Debug)]
+struct Reached {
+    revision: u64,
+    /// 0 until something was heard.
+    generation: u64,
+}
+
 /// One stream to its end. The outer result is our own failure to print; the inner one the stream's.
 async fn stream(
     args: &Args,
-    after_revision: &mut u64,
+    reached: &mut Reached,
     session: &mut Session<'_, '_>,
 ) -> Result<Result<(), Status>, Failure> {
     let request = v1::WatchEventsRequest {
         rollout: args.rollout.clone(),
-        after_revision: *after_revision,
+        after_revision: reached.revision,
+        generation: reached.generation,
         follow: args.follow,
+        snapshot: false,
     };
     let mut events = match session.client.events().watch(request).await {
         Ok(response) => response.into_inner(),
@@ -83,16 +96,20 @@ async fn stream(
     };
     loop {
         match events.message().await {
-            Ok(Some(message)) => match message.message {
-                Some(Message::Event(event)) => {
-                    session.emit_item(|| json::event(&event), || event_line(&event))?;
-                    *after_revision = (*after_revision).max(event.revision);
+            Ok(Some(message)) => {
+                reached.generation = message.generation;
+                match message.message {
+                    Some(Message::Event(event)) => {
+                        session.emit_item(|| json::event(&event), || event_line(&event))?;
+                        reached.revision = reached.revision.max(event.revision);
+                    }
+                    Some(Message::Bookmark(revision)) => {
+                        reached.revision = reached.revision.max(revision);
+                    }
+                    // Not asked for, or of a later version.
+                    Some(Message::SnapshotItem(_) | Message::SnapshotDone(_)) | None => {}
                 }
-                Some(Message::Bookmark(revision)) => {
-                    *after_revision = (*after_revision).max(revision);
-                }
-                None => {}
-            },
+            }
             Ok(None) => return Ok(Ok(())),
             Err(status) => return Ok(Err(status)),
         }

@@ -51,6 +51,9 @@ pub(crate) struct SetStable {
     /// Refuse unless the model is at this revision
     #[arg(long, value_name = "REVISION", default_value_t = 0)]
     expected_revision: u64,
+    /// Check whether it would be done, change nothing
+    #[arg(long)]
+    validate_only: bool,
 }
 
 pub(crate) async fn run(command: Command, session: &mut Session<'_, '_>) -> Result<Exit, Failure> {
@@ -72,11 +75,17 @@ pub(crate) async fn run(command: Command, session: &mut Session<'_, '_>) -> Resu
             )?;
         }
         Command::SetStable(args) => {
+            let validate_only = args.validate_only;
             let model = set_stable(*args, session).await?;
             session.emit(
                 || json::model(&model),
                 || text(std::slice::from_ref(&model)),
             )?;
+            if validate_only {
+                session
+                    .console
+                    .note("it would be done; nothing was changed");
+            }
         }
     }
     Ok(Exit::Ok)
@@ -142,6 +151,7 @@ async fn set_stable(args: SetStable, session: &Session<'_, '_>) -> Result<v1::Mo
         }),
         expected_revision: args.expected_revision,
         reason: args.reason,
+        validate_only: args.validate_only,
     };
     client
         .ask(|| {

@@ -7,8 +7,9 @@ use crate::console::Console;
 use crate::exit::Exit;
 use crate::failure::{Failure, violation_line};
 use crate::output::json;
-use crate::session::emit;
+use crate::session::{emit, now_ms};
 use serde_json::{Value, json};
+use serinus_core::freeze;
 use serinus_core::plan::{parse, ramp_outlook};
 use serinus_proto::v1;
 use std::io::Read as _;
@@ -86,7 +87,8 @@ impl Checked {
     fn text(&self) -> String {
         match &self.result {
             Ok(plan) => {
-                let outlook = ramp_outlook(plan).unwrap_or_default();
+                let mut outlook = ramp_outlook(plan).unwrap_or_default();
+                outlook.extend(freeze::outlook(plan, now_ms()));
                 let lines = outlook.iter().map(|line| format!("  {line}\n"));
                 format!("{}: ok\n{}", self.file, lines.collect::<String>())
             }

@@ -44,8 +44,7 @@ pub(crate) enum Command {
     )]
     Pause(steer::Args),
     /// Go on after PAUSED or HELD
-    #[command(after_help = "Example:\n  serinus rollout resume recommender")]
-    Resume(steer::Args),
+    Resume(steer::ResumeArgs),
     /// Approve leaving the present step
     #[command(
         after_help = "Examples:\n  serinus rollout approve recommender --reason 'looked at 20 answers'\n  serinus rollout approve recommender --expected-revision 41"
@@ -63,6 +62,14 @@ pub(crate) enum Command {
         after_help = "Example:\n  serinus rollout rollback recommender --reason 'users complain'"
     )]
     Rollback(steer::Args),
+    /// Take a queued rollout, named by its id, out of the queue
+    #[command(
+        after_help = "Example:\n  serinus rollout cancel 0197c1f0-7d3e-7cc2-8a53-3f0a6f1f2b11 --reason 'not needed any more'"
+    )]
+    Cancel(steer::Args),
+    /// Take a promotion back: everybody to the variant that was stable before, at once
+    #[command(after_help = steer::UNDO_EXAMPLES)]
+    Undo(steer::Args),
     /// Show what is behind the last decision
     Why(why::Args),
     /// Make every decision again from the stored slices, or judge them by another plan
@@ -83,14 +90,22 @@ pub(crate) async fn run(command: Command, session: &mut Session<'_, '_>) -> Resu
         Command::List(args) => list::run(&args, session).await,
         Command::Watch(named) => watch::run(&named.rollout, session).await,
         Command::Pause(args) => steer::run(Verb::Pause, &args, session).await,
-        Command::Resume(args) => steer::run(Verb::Resume, &args, session).await,
+        Command::Resume(args) => {
+            let force = args.force.force;
+            steer::run(Verb::Resume { force }, &args.common, session).await
+        }
         Command::Approve(args) => steer::run(Verb::Approve, &args, session).await,
         Command::Reject(args) => steer::run(Verb::Reject, &args, session).await,
         Command::Promote(args) => {
-            let verb = Verb::Promote { all: args.all };
+            let verb = Verb::Promote {
+                all: args.all,
+                force: args.force.force,
+            };
             steer::run(verb, &args.common, session).await
         }
         Command::Rollback(args) => steer::run(Verb::Rollback, &args, session).await,
+        Command::Cancel(args) => steer::run(Verb::Cancel, &args, session).await,
+        Command::Undo(args) => steer::run(Verb::Undo, &args, session).await,
         Command::Why(args) => why::run(&args, session).await,
         Command::Replay(args) => replay::run(&args, session).await,
         Command::History(args) => history::run(&args, session).await,

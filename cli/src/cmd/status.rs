@@ -19,7 +19,7 @@ Examples:
   serinus status recommender --wait --until full      # do not wait for the bake
 
 Exit codes: 0 promoted (with --until full: the canary has everything but the holdback), 3 rolled back, 4 HELD and in
-need of a human, 5 timed out. Without --wait: 3, 4, or else 0.";
+need of a human, or cancelled in the queue, 5 timed out. Without --wait: 3, 4, or else 0.";
 
 /// How long `--wait` waits where the user does not say.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -53,6 +53,7 @@ enum Standing {
     Promoted,
     Full,
     RolledBack,
+    Cancelled,
     Held,
     UnderWay,
     TimedOut,
@@ -63,6 +64,7 @@ impl Standing {
         match rollout.state() {
             v1::State::Promoted => Self::Promoted,
             v1::State::RolledBack => Self::RolledBack,
+            v1::State::Cancelled => Self::Cancelled,
             v1::State::Held => Self::Held,
             v1::State::Baking | v1::State::Running
                 if until == Until::Full && has_everything(rollout) =>
@@ -77,7 +79,7 @@ impl Standing {
         match self {
             Self::Promoted | Self::Full | Self::UnderWay => Exit::Ok,
             Self::RolledBack => Exit::RolledBack,
-            Self::Held => Exit::Held,
+            Self::Held | Self::Cancelled => Exit::Held,
             Self::TimedOut => Exit::TimedOut,
         }
     }
@@ -87,6 +89,7 @@ impl Standing {
             Self::Promoted => "promoted",
             Self::Full => "full",
             Self::RolledBack => "rolled_back",
+            Self::Cancelled => "cancelled",
             Self::Held => "held",
             Self::UnderWay => "under_way",
             Self::TimedOut => "timed_out",

@@ -86,7 +86,11 @@ fn detail_lines(details: &ErrorDetails) -> Vec<String> {
 fn advice(code: Code, reason: &str) -> Option<&'static str> {
     match reason {
         "NEEDS_FORCE" => return Some("add --force --reason 'why'"),
-        "ROLLOUT_ACTIVE" => return Some("`--on-active supersede` rolls the active one back first"),
+        "ROLLOUT_ACTIVE" => {
+            return Some(
+                "`--on-active supersede` rolls the active one back first, `--on-active queue` waits",
+            );
+        }
         "HISTORY_CHANGED" => return Some("leave --from out"),
         _ => {}
     }

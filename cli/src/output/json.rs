@@ -16,6 +16,7 @@ pub use fleet::sidecar;
 pub use model::model;
 pub use plan::plan;
 pub use replay::{replayed, what_if};
+pub(crate) use rollout::selector;
 pub use rollout::{rollout, traffic};
 
 use crate::view::number;

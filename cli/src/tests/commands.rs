@@ -141,7 +141,7 @@ async fn a_bad_deployment_is_refused_before_it_is_sent() {
 async fn what_raises_carries_the_revision_and_what_lowers_does_not() {
     let fake = Fake::start().await;
     for verb in [
-        "resume", "approve", "promote", "pause", "reject", "rollback",
+        "resume", "approve", "promote", "pause", "reject", "rollback", "undo", "cancel",
     ] {
         let ran = serinus(&fake, &["rollout", verb, "recommender", "--reason", "r"]).await;
         assert_eq!(ran.exit, Exit::Ok, "{verb}: {ran:?}");
@@ -157,11 +157,26 @@ async fn what_raises_carries_the_revision_and_what_lowers_does_not() {
         ("pause", 0),
         ("reject", 0),
         ("rollback", 0),
+        ("undo", 0),
+        ("cancel", 0),
     ];
     assert_eq!(
         seen,
         expected.map(|(verb, revision)| (verb, revision, "r".to_owned()))
     );
+}
+
+#[tokio::test]
+async fn force_takes_a_reason_and_is_sent() {
+    let fake = Fake::start().await;
+    let promote = ["rollout", "promote", "recommender", "--force"];
+    let alone = Cli::try_parse_from(["serinus"].iter().chain(&promote));
+    let refused = alone.expect_err("force takes a reason").to_string();
+    assert!(refused.contains("--reason <REASON>"), "{refused}");
+    let reason = ["--reason", "the fix cannot wait"];
+    let ran = serinus(&fake, &[&promote[..], &reason[..]].concat()).await;
+    assert_eq!(ran.exit, Exit::Ok, "{ran:?}");
+    assert!(fake.world().promoted.clone().unwrap().force);
 }
 
 #[tokio::test]

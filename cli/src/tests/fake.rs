@@ -30,6 +30,7 @@ pub(super) struct World {
     pub(super) rollout: Option<v1::Rollout>,
     pub(super) model: Option<v1::Model>,
     pub(super) sidecars: Vec<v1::SidecarInfo>,
+    pub(super) info: v1::Info,
     pub(super) events: Vec<v1::Event>,
     /// What is sent of a recording.
     pub(super) chunks: Vec<v1::RecordingChunk>,

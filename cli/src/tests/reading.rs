@@ -39,6 +39,7 @@ fn split_changed(revision: u64, end: u32) -> v1::Event {
             epoch: revision,
             split: Default::default(),
             shares,
+            ..v1::SplitChanged::default()
         }),
     )
 }
@@ -329,4 +330,20 @@ async fn sidecars_can_be_narrowed_to_a_model() {
         .json();
     assert_eq!(json.as_array().unwrap().len(), 1);
     assert_eq!(json[0]["sidecar"], "host-a");
+}
+
+#[tokio::test]
+async fn a_quarantined_sidecar_is_released_by_name() {
+    let fake = Fake::start().await;
+    fake.world().sidecars = vec![v1::SidecarInfo {
+        sidecar: "host-a".into(),
+        quarantined: "its clock is off".into(),
+        ..Default::default()
+    }];
+    let listed = serinus(&fake, &["sidecars", "-o", "json"]).await.json();
+    assert_eq!(listed[0]["quarantined"], "its clock is off");
+    let released = serinus(&fake, &["sidecars", "--release", "host-a", "-o", "json"]).await;
+    assert_eq!(released.json()["quarantined"], "");
+    let unknown = serinus(&fake, &["sidecars", "--release", "host-b"]).await;
+    assert_ne!(unknown.exit, Exit::Ok);
 }

@@ -9,11 +9,13 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {
     state: v1::State,
+    queue_position: u32,
     cause: v1::Cause,
     step: u32,
     epoch: u64,
     split: BTreeMap<String, f64>,
     approval: (bool, bool),
+    frozen: bool,
     verdicts: Vec<v1::Verdict>,
     decision: Option<v1::DecisionKind>,
 }
@@ -26,11 +28,13 @@ impl Change {
         let verdicts = decision.map_or(&[][..], |decision| &decision.guardrails);
         Self {
             state: rollout.state(),
+            queue_position: rollout.queue_position,
             cause: rollout.cause(),
             step: rollout.step,
             epoch: rollout.epoch,
             split: rollout.split.clone(),
             approval: (rollout.approval_deadline.is_some(), rollout.approved),
+            frozen: rollout.frozen_until.is_some(),
             verdicts: verdicts
                 .iter()
                 .map(v1::GuardrailEvidence::verdict)
@@ -49,7 +53,7 @@ pub fn change_line(rollout: &v1::Rollout) -> String {
         .map(number::rfc3339)
         .unwrap_or_default();
     let mut parts = vec![time, rollout.model.clone(), header::stage(rollout)];
-    if !super::is_terminal(rollout.state()) {
+    if header::has_split(rollout) {
         let mark = header::is_mismatched(rollout).then_some(header::NOT_TRUSTED);
         parts.push(header::shares(rollout) + mark.unwrap_or_default());
     }

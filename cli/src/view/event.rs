@@ -4,6 +4,7 @@ use super::guardrail::Shown;
 use super::{decision_sentence, header, number};
 use crate::output::words;
 use prost_types::Timestamp;
+use serinus_core::selector;
 use serinus_proto::v1::{self, event::Kind};
 
 /// `    17  2026-09-21T14:13:20.005Z  recommender  serinus  split v1 75.00%, v2 25.00% (epoch 3)`; what a person gave
@@ -37,7 +38,9 @@ fn describe(kind: &Kind, rollout: &str) -> String {
         Kind::StepEntered(entered) if entered.warmup => "warm-up entered".to_owned(),
         Kind::StepEntered(entered) => format!("step {} entered", entered.step + 1),
         Kind::SplitChanged(changed) => {
-            format!("split {} (epoch {})", split(changed), changed.epoch)
+            let on = changed.selector.as_ref();
+            let on = on.map_or_else(String::new, |on| format!(" where {}", selector::text(on)));
+            format!("split {}{on} (epoch {})", split(changed), changed.epoch)
         }
         Kind::VerdictChanged(changed) => verdict(changed),
         Kind::DecisionMade(made) => sentence("decision", made.decision.as_ref()),
@@ -57,12 +60,35 @@ fn describe(kind: &Kind, rollout: &str) -> String {
             promoted.decision.as_ref(),
         ),
         Kind::RolledBack(back) => rolled_back(back),
+        Kind::Queued(queued) => {
+            format!(
+                "queued {}, rollout {rollout}",
+                header::from_to(queued.plan.as_ref())
+            )
+        }
+        Kind::Cancelled(cancelled) => self::cancelled(cancelled),
+        Kind::FreezeBegan(began) => format!("frozen{}", until(began.until.as_ref())),
+        Kind::CapLifted(_) => {
+            "SAFE at tolerance 1: the cap on exposed users applies no more".to_owned()
+        }
+        Kind::FreezeEnded(_) => "not frozen any more".to_owned(),
         other => fleet_event(other),
     }
 }
 
 fn fleet_event(kind: &Kind) -> String {
     match kind {
+        Kind::SelectionChanged(changed) => {
+            let what = if changed.selected {
+                "selected"
+            } else {
+                "not selected"
+            };
+            format!(
+                "sidecar {} has other labels and is {what} now",
+                changed.sidecar
+            )
+        }
         Kind::SidecarLost(lost) => format!("sidecar {} lost", lost.sidecar),
         Kind::AssignmentRejected(rejected) => format!(
             "sidecar {} refused the assignment: {}",
@@ -83,6 +109,39 @@ fn fleet_event(kind: &Kind) -> String {
                 changed.sidecar, changed.variant
             )
         }
+        Kind::Restored(restored) => format!(
+            "generation {} begins after event {}: {}",
+            restored.generation, restored.revision, restored.detail
+        ),
+        Kind::FenceRegressed(shown) => {
+            let fence = |fence: Option<v1::Fence>| {
+                let fence = fence.unwrap_or_default();
+                format!("{}.{}.{}", fence.generation, fence.term, fence.revision)
+            };
+            format!(
+                "FENCE_REGRESSION: sidecar {} holds instruction {}, later than {}: nothing is raised",
+                shown.sidecar,
+                fence(shown.held),
+                fence(shown.newest)
+            )
+        }
+        Kind::SidecarQuarantined(of) => format!(
+            "sidecar {} sent a report that cannot be true, its reports are not counted: {}",
+            of.sidecar, of.why
+        ),
+        Kind::SidecarReleased(of) => format!("sidecar {}: its reports count again", of.sidecar),
+        Kind::OverrideChanged(of) if of.killed => {
+            format!(
+                "sidecar {}: the host's operator stopped the canary there",
+                of.sidecar
+            )
+        }
+        Kind::OverrideChanged(of) => {
+            format!(
+                "sidecar {}: the host's operator lets the canary go on",
+                of.sidecar
+            )
+        }
         // `describe` has the others.
         _ => String::new(),
     }
@@ -92,7 +151,11 @@ fn created(created: &v1::Created, rollout: &str) -> String {
     let steps = created.plan.as_ref().map_or(0, |plan| plan.steps.len());
     let from_to = header::from_to(created.plan.as_ref());
     let chosen = created.plan.as_ref().and_then(chosen).unwrap_or_default();
-    format!("created {from_to}, {steps} steps{chosen}, rollout {rollout}")
+    let undo = match created.undoes.as_str() {
+        "" => String::new(),
+        undone => format!(", undo of {undone}"),
+    };
+    format!("created {from_to}, {steps} steps{chosen}, rollout {rollout}{undo}")
 }
 
 /// Why an automatic ramp begins with its first share.
@@ -111,6 +174,18 @@ fn chosen(plan: &v1::Plan) -> Option<String> {
         ramp.victims,
         number::whole(choice.reaction_seconds)
     ))
+}
+
+fn cancelled(cancelled: &v1::Cancelled) -> String {
+    let state = words::with_cause("CANCELLED", cancelled.cause());
+    let mistakes = cancelled.violations.iter();
+    let mistakes: Vec<String> = mistakes
+        .map(|of| format!("{}: {}", of.path, of.message))
+        .collect();
+    if mistakes.is_empty() {
+        return state;
+    }
+    format!("{state}: {}", mistakes.join("; "))
 }
 
 fn split(changed: &v1::SplitChanged) -> String {
@@ -204,7 +279,7 @@ mod tests {
         let split = v1::SplitChanged {
             epoch: 3,
             split: fixture::rollout().split,
-            shares: Vec::new(),
+            ..v1::SplitChanged::default()
         };
         assert_eq!(
             line(Kind::SplitChanged(split)),
@@ -218,6 +293,7 @@ mod tests {
         let created = v1::Created {
             plan: fixture::rollout().plan,
             engine_version: 2,
+            ..v1::Created::default()
         };
         assert_eq!(
             line(Kind::Created(created)),

@@ -3,6 +3,7 @@
 use super::line::{Line, Paint};
 use super::{is_terminal, number};
 use crate::output::words;
+use serinus_core::selector;
 use serinus_proto::v1;
 
 /// `recommender  v1 -> v2   CANARY step 2/4   25.00% asked  24.91% got   up 2m14s`.
@@ -14,16 +15,30 @@ pub(super) fn title(rollout: &v1::Rollout, now_ms: u64) -> Line {
         Paint::Plain,
     );
     line.push(&stage(rollout), stage_paint(rollout.state()));
-    if !is_terminal(rollout.state()) {
+    if has_split(rollout) {
         line.push(&format!("   {}", shares(rollout)), Paint::Plain);
         if is_mismatched(rollout) {
             line.push(NOT_TRUSTED, Paint::Red);
         }
     }
+    line.push(&undo(rollout), Paint::Plain);
     if let Some(age) = age(rollout, now_ms) {
         line.push(&format!("   {age}"), Paint::Plain);
     }
     line
+}
+
+/// Whether it splits anything: one that waits does not yet.
+pub(crate) fn has_split(rollout: &v1::Rollout) -> bool {
+    !is_terminal(rollout.state()) && rollout.state() != v1::State::Queued
+}
+
+/// `   undo of 0197...`, of a rollout that took another one back.
+fn undo(rollout: &v1::Rollout) -> String {
+    match rollout.undoes.as_str() {
+        "" => String::new(),
+        undone => format!("   undo of {undone}"),
+    }
 }
 
 /// Beside a share that the canary does not get.
@@ -57,9 +72,10 @@ pub(crate) fn from_to(plan: Option<&v1::Plan>) -> String {
 pub(crate) fn stage(rollout: &v1::Rollout) -> String {
     let state = match rollout.state() {
         v1::State::Running => "CANARY".to_owned(),
-        v1::State::Paused | v1::State::Held | v1::State::RolledBack => {
+        v1::State::Paused | v1::State::Held | v1::State::RolledBack | v1::State::Cancelled => {
             words::state_and_cause(rollout)
         }
+        v1::State::Queued => return format!("QUEUED as number {}", rollout.queue_position),
         state => words::state(state).to_owned(),
     };
     if is_terminal(rollout.state()) || rollout.state() == v1::State::WarmingUp {
@@ -101,9 +117,10 @@ impl Brief {
 pub(crate) fn summary(rollout: &v1::Rollout) -> String {
     let brief = Brief::of(rollout);
     let mut line = format!("{}  {}   {}", rollout.model, brief.change, brief.stage);
-    if !is_terminal(rollout.state()) {
+    if has_split(rollout) {
         line.push_str(&format!("   {} asked", brief.asked));
     }
+    line.push_str(&undo(rollout));
     format!("{}\n", line.replace(char::is_control, " "))
 }
 
@@ -111,7 +128,9 @@ fn stage_paint(state: v1::State) -> Paint {
     match state {
         v1::State::Promoted => Paint::Green,
         v1::State::RolledBack => Paint::Red,
-        v1::State::Held | v1::State::Paused => Paint::Yellow,
+        v1::State::Held | v1::State::Paused | v1::State::Queued | v1::State::Cancelled => {
+            Paint::Yellow
+        }
         _ => Paint::Bold,
     }
 }
@@ -177,6 +196,19 @@ fn push_fleet(line: &mut Line, fleet: &v1::Fleet, rollout: &v1::Rollout) {
     let sidecars = format!("sidecars {}/{}", fleet.current, fleet.connected);
     line.push(&sidecars, paint);
     line.push(&format!(" on epoch {}   ", rollout.epoch), Paint::Plain);
+    if let Some(selector) = &rollout.selector {
+        let (selected, wanted) = (fleet.connected, selector::text(selector));
+        let text = format!(
+            "{selected} of {} sidecars selected ({wanted})   ",
+            fleet.serving
+        );
+        let paint = if selected > 0 {
+            Paint::Plain
+        } else {
+            Paint::Yellow
+        };
+        line.push(&text, paint);
+    }
     if fleet.stable_ready {
         line.push("stable ready   ", Paint::Plain);
     } else {
@@ -185,8 +217,24 @@ fn push_fleet(line: &mut Line, fleet: &v1::Fleet, rollout: &v1::Rollout) {
 }
 
 fn push_trouble(line: &mut Line, fleet: &v1::Fleet, rollout: &v1::Rollout) {
-    if !fleet.canary_ready && !is_terminal(rollout.state()) {
+    if !is_terminal(rollout.state()) && fleet.canary_not_ready > 0 {
+        let text = format!(
+            "canary NOT ready on {}/{}   ",
+            fleet.canary_not_ready, fleet.connected
+        );
+        line.push(&text, Paint::Red);
+    } else if !fleet.canary_ready && !is_terminal(rollout.state()) {
         line.push("canary NOT ready   ", Paint::Red);
+    }
+    let others = [
+        (fleet.warming, "warming"),
+        (fleet.killed, "killed by the host's operator"),
+        (fleet.reverted, "reverted"),
+        (fleet.stale, "stale"),
+        (fleet.quarantined, "reports not counted"),
+    ];
+    for (n, what) in others.into_iter().filter(|&(n, _)| n > 0) {
+        line.push(&format!("{what} {n}   "), Paint::Red);
     }
     if fleet.breakers_open > 0 {
         line.push(

@@ -94,6 +94,52 @@ fn an_approval_shows_the_time_left_and_the_command() {
     assert!(text.contains(line), "{text}");
     rollout.approved = true;
     assert!(!plain(&rollout).contains("approval"));
+    rollout.approved_by = "ada".into();
+    assert!(plain(&rollout).contains("approval  given by ada\n"));
+}
+
+#[test]
+fn what_keeps_or_narrows_a_rollout_is_shown() {
+    let mut rollout = rollout();
+    rollout.frozen_until = at(fixture::CREATED + 134 + 7200);
+    rollout.selector = Some(v1::Selector {
+        labels: [(
+            "ring".to_owned(),
+            v1::OneOf {
+                values: vec!["0".into(), "1".into()],
+            },
+        )]
+        .into(),
+    });
+    let fleet = rollout.fleet.as_mut().unwrap();
+    (fleet.serving, fleet.connected, fleet.current) = (5, 2, 2);
+    let text = plain(&rollout);
+    assert!(
+        text.contains("sidecars 2/2 on epoch 17   2 of 5 sidecars selected (ring=0|1)   stable"),
+        "{text}"
+    );
+    assert!(text.contains("\nfrozen    until 2026-09-21T"), "{text}");
+    assert!(
+        text.contains("2h00m left: nothing moves forward\n"),
+        "{text}"
+    );
+}
+
+#[test]
+fn one_that_waits_shows_its_place_and_one_that_undoes_what() {
+    let mut rollout = rollout();
+    rollout.set_state(v1::State::Queued);
+    rollout.queue_position = 2;
+    assert_eq!(
+        summary(&rollout),
+        "recommender  v1 -> v2   QUEUED as number 2\n"
+    );
+    rollout.set_state(v1::State::Promoted);
+    rollout.undoes = "r-0".into();
+    assert_eq!(
+        summary(&rollout),
+        "recommender  v1 -> v2   PROMOTED   undo of r-0\n"
+    );
 }
 
 #[test]
@@ -204,4 +250,37 @@ fn without_a_latency_of_stables_the_plans_ratio_is_the_limit() {
     (latency.stable_value, latency.difference, latency.limit) = (None, None, 2041.4);
     let text = plain(&rollout);
     assert!(text.contains(" x1.10 "), "{text}");
+}
+
+#[test]
+fn a_guardrail_that_only_tells_has_a_line_of_its_own() {
+    let mut rollout = rollout();
+    assert!(!plain(&rollout).contains("notice"));
+    let row = &mut rollout.decision.as_mut().unwrap().guardrails[1];
+    row.set_verdict(v1::Verdict::Harmful);
+    row.set_on_breach(v1::guardrail::Action::Notify);
+    assert!(
+        plain(&rollout)
+            .contains("\nnotice    latency p99 HARMFUL; on_breach is notify, so it goes on\n"),
+        "{}",
+        plain(&rollout)
+    );
+}
+
+#[test]
+fn a_canary_that_is_not_there_is_counted_by_sidecars() {
+    let mut rollout = rollout();
+    rollout.fleet = Some(v1::Fleet {
+        connected: 3,
+        current: 0,
+        stable_ready: true,
+        warming: 3,
+        canary_not_ready: 3,
+        killed: 1,
+        quarantined: 1,
+        ..Default::default()
+    });
+    let text = plain(&rollout);
+    let expected = "canary NOT ready on 3/3   warming 3   killed by the host's operator 1   reports not counted 1";
+    assert!(text.contains(expected), "{text}");
 }

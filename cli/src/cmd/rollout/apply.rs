@@ -15,6 +15,7 @@ Examples:
   serinus rollout apply plan.yaml
   serinus rollout apply plan.yaml --validate-only         # what would be, with all defaults
   serinus rollout apply plan.yaml --on-active supersede   # roll the active one back first
+  serinus rollout apply plan.yaml --on-active queue       # start when the active one has ended
 
 Applying the very plan that is active changes nothing and prints that rollout.";
 
@@ -28,6 +29,9 @@ pub(crate) struct Args {
     /// What to do if another rollout of the model is active
     #[arg(long, value_enum, default_value_t = OnActive::Reject)]
     on_active: OnActive,
+    /// Start in spite of a freeze of the plan; needs --reason
+    #[arg(long, requires = "reason")]
+    force: bool,
     /// Check everything, start nothing
     #[arg(long)]
     validate_only: bool,
@@ -43,12 +47,15 @@ pub(crate) enum OnActive {
     Reject,
     /// Roll the active one back first
     Supersede,
+    /// Wait until it has ended, promoted or rolled back
+    Queue,
 }
 
 /// How to start.
 #[derive(Clone, Debug)]
 pub(crate) struct Start {
     pub(crate) on_active: OnActive,
+    pub(crate) force: bool,
     pub(crate) validate_only: bool,
     pub(crate) reason: String,
 }
@@ -57,6 +64,7 @@ pub(crate) async fn run(args: &Args, session: &mut Session<'_, '_>) -> Result<Ex
     let plan = plan::load(&args.file, session.console)?;
     let start = Start {
         on_active: args.on_active,
+        force: args.force,
         validate_only: args.validate_only,
         reason: args.reason.clone(),
     };
@@ -73,6 +81,7 @@ pub(crate) async fn start(
     let on_active = match start.on_active {
         OnActive::Reject => v1::apply_request::OnActive::Reject,
         OnActive::Supersede => v1::apply_request::OnActive::Supersede,
+        OnActive::Queue => v1::apply_request::OnActive::Queue,
     };
     let request = v1::ApplyRequest {
         request_id: request_id(),
@@ -80,6 +89,7 @@ pub(crate) async fn start(
         on_active: on_active.into(),
         validate_only: start.validate_only,
         reason: start.reason.clone(),
+        force: start.force,
     };
     let client = &session.client;
     client
@@ -105,7 +115,12 @@ pub(crate) fn report(
         format!("rollout {}\n{}", rollout.id, view::summary(rollout))
     };
     session.emit(|| json::rollout(rollout), text)?;
-    if !start.validate_only {
+    if rollout.state() == v1::State::Queued && !start.validate_only {
+        let id = &rollout.id;
+        session.console.note(&format!(
+            "it starts when the rollouts before it have ended\nwatch it:  serinus rollout watch {id}\ncancel it: serinus rollout cancel {id}"
+        ));
+    } else if !start.validate_only {
         session.console.note(&format!(
             "watch it: serinus rollout watch {model}\nstop it:  serinus rollout rollback {model}"
         ));

@@ -13,6 +13,14 @@ Examples:
   serinus rollout promote recommender --reason 'measured offline'
   serinus rollout promote recommender --all --reason 'rollback of the old version is worse'";
 
+pub(super) const UNDO_EXAMPLES: &str = "\
+Examples:
+  serinus rollout undo recommender --reason 'complaints since the release'
+  serinus rollout undo recommender --validate-only
+
+Possible after a promotion, for 7 days, while no rollout of the model is active. The former variant must still be served at
+its endpoints. An active rollout is taken back with `serinus rollout rollback`.";
+
 /// Whoever names no revision means the rollout as it is: small events in between are looked past this often.
 const LOOKS: u32 = 4;
 
@@ -41,23 +49,48 @@ pub(crate) struct PromoteArgs {
     /// To the end of the plan rather than to the next step
     #[arg(long)]
     pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) force: Force,
+}
+
+/// `rollout resume`.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "Example:\n  serinus rollout resume recommender")]
+pub(crate) struct ResumeArgs {
+    #[command(flatten)]
+    pub(crate) common: Args,
+    #[command(flatten)]
+    pub(crate) force: Force,
+}
+
+/// What takes a reason.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Force {
+    /// In spite of a freeze of the plan; needs --reason
+    #[arg(long, requires = "reason")]
+    pub(crate) force: bool,
 }
 
 /// What to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verb {
     Pause,
-    Resume,
+    Resume { force: bool },
     Approve,
     Reject,
-    Promote { all: bool },
+    Promote { all: bool, force: bool },
     Rollback,
+    Undo,
+    Cancel,
 }
 
 impl Verb {
     /// Whether it can raise the canary's share, so that the revision must be known.
     fn raises(self) -> bool {
-        matches!(self, Self::Resume | Self::Approve | Self::Promote { .. })
+        matches!(
+            self,
+            Self::Resume { .. } | Self::Approve | Self::Promote { .. }
+        )
     }
 }
 
@@ -144,6 +177,10 @@ async fn send(
         expected_revision,
         reason: args.reason.clone(),
         validate_only: args.validate_only,
+        force: matches!(
+            verb,
+            Verb::Resume { force: true } | Verb::Promote { force: true, .. }
+        ),
     };
     client
         .try_ask(|| {
@@ -151,11 +188,13 @@ async fn send(
             async move {
                 match verb {
                     Verb::Pause => rollouts.pause(command).await,
-                    Verb::Resume => rollouts.resume(command).await,
+                    Verb::Resume { .. } => rollouts.resume(command).await,
                     Verb::Approve => rollouts.approve(command).await,
                     Verb::Reject => rollouts.reject(command).await,
-                    Verb::Promote { all } => rollouts.promote(promote(command, all)).await,
+                    Verb::Promote { all, .. } => rollouts.promote(promote(command, all)).await,
                     Verb::Rollback => rollouts.rollback(command).await,
+                    Verb::Undo => rollouts.undo(command).await,
+                    Verb::Cancel => rollouts.cancel(command).await,
                 }
             }
         })
@@ -170,6 +209,7 @@ fn promote(command: v1::CommandRequest, all: bool) -> v1::PromoteRequest {
         reason: command.reason,
         validate_only: command.validate_only,
         all,
+        force: command.force,
         // This version runs one canary.
         variant: String::new(),
     }

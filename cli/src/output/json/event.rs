@@ -1,6 +1,7 @@
 //! Events: `kind` names the one field that carries the content.
 
-use super::{decision, guardrail, model::variant, plan, time, word};
+use super::rollout::fence;
+use super::{decision, guardrail, model::variant, plan, selector, time, word};
 use crate::output::words;
 use serde_json::{Value, json};
 use serinus_proto::v1::{self, event::Kind};
@@ -29,7 +30,11 @@ fn content(kind: &Kind) -> (&'static str, Value) {
     match kind {
         Kind::Created(e) => (
             "created",
-            json!({ "plan": e.plan.as_ref().map(plan), "ramp": e.plan.as_ref().and_then(plan::ramp) }),
+            json!({
+                "plan": e.plan.as_ref().map(plan),
+                "ramp": e.plan.as_ref().and_then(plan::ramp),
+                "undoes": word(&e.undoes),
+            }),
         ),
         Kind::StepEntered(e) => (
             "step_entered",
@@ -68,12 +73,29 @@ fn content(kind: &Kind) -> (&'static str, Value) {
             let value = json!({ "cause": cause, "variants": e.variants });
             ("rolled_back", with_decision(e.decision.as_ref(), value))
         }
+        Kind::FreezeBegan(e) => ("freeze_began", json!({ "until": time(e.until.as_ref()) })),
+        Kind::CapLifted(_) => ("cap_lifted", json!({})),
+        Kind::FreezeEnded(_) => ("freeze_ended", json!({})),
+        Kind::Queued(e) => ("queued", json!({ "plan": e.plan.as_ref().map(plan) })),
+        Kind::Cancelled(e) => {
+            let violation = |v: &v1::Violation| json!({ "path": v.path, "message": v.message });
+            let violations = e.violations.iter().map(violation).collect::<Vec<_>>();
+            let cause = word(words::cause(e.cause()));
+            (
+                "cancelled",
+                json!({ "cause": cause, "violations": violations }),
+            )
+        }
         other => fleet_content(other),
     }
 }
 
 fn fleet_content(kind: &Kind) -> (&'static str, Value) {
     match kind {
+        Kind::SelectionChanged(e) => (
+            "selection_changed",
+            json!({ "sidecar": e.sidecar, "selected": e.selected }),
+        ),
         Kind::SidecarLost(e) => ("sidecar_lost", json!({ "sidecar": e.sidecar })),
         Kind::AssignmentRejected(e) => (
             "assignment_rejected",
@@ -87,6 +109,31 @@ fn fleet_content(kind: &Kind) -> (&'static str, Value) {
             "breaker_changed",
             json!({ "sidecar": e.sidecar, "variant": e.variant, "open": e.open }),
         ),
+        Kind::Restored(e) => (
+            "restored",
+            json!({ "generation": e.generation, "revision": e.revision, "detail": e.detail }),
+        ),
+        Kind::FenceRegressed(e) => (
+            "fence_regressed",
+            json!({
+                "sidecar": e.sidecar,
+                "held": e.held.as_ref().map(fence),
+                "newest": e.newest.as_ref().map(fence),
+            }),
+        ),
+        // Incarnations are text: they are random and may be larger than the whole numbers that JSON readers keep.
+        Kind::SidecarQuarantined(e) => (
+            "sidecar_quarantined",
+            json!({ "sidecar": e.sidecar, "incarnation": e.incarnation.to_string(), "why": e.why }),
+        ),
+        Kind::SidecarReleased(e) => (
+            "sidecar_released",
+            json!({ "sidecar": e.sidecar, "incarnation": e.incarnation.to_string() }),
+        ),
+        Kind::OverrideChanged(e) => (
+            "override_changed",
+            json!({ "sidecar": e.sidecar, "killed": e.killed }),
+        ),
         // `content` has the others.
         _ => ("unknown", Value::Null),
     }
@@ -97,6 +144,7 @@ fn split_changed(e: &v1::SplitChanged) -> Value {
         "epoch": e.epoch,
         "split": e.split,
         "shares": e.shares.iter().map(share).collect::<Vec<_>>(),
+        "selector": e.selector.as_ref().map(selector),
     })
 }
 
@@ -139,6 +187,7 @@ mod tests {
                     end: 100_000,
                 }],
             }],
+            ..v1::SplitChanged::default()
         }));
         assert_eq!(value["kind"], "SPLIT_CHANGED");
         assert_eq!(value["revision"], 17);
@@ -169,10 +218,15 @@ mod tests {
     #[test]
     fn no_kind_falls_through() {
         let fleet = [
+            Kind::SelectionChanged(v1::SelectionChanged::default()),
             Kind::SidecarLost(v1::SidecarLost::default()),
             Kind::AssignmentRejected(v1::AssignmentRejected::default()),
             Kind::ModelChanged(v1::ModelChanged::default()),
             Kind::BreakerChanged(v1::BreakerChanged::default()),
+            Kind::FenceRegressed(v1::FenceRegressed::default()),
+            Kind::SidecarQuarantined(v1::SidecarQuarantined::default()),
+            Kind::SidecarReleased(v1::SidecarReleased::default()),
+            Kind::OverrideChanged(v1::OverrideChanged::default()),
         ];
         for kind in fleet {
             let value = json_of(kind);

@@ -14,8 +14,11 @@ pub fn sidecar(sidecar: &v1::SidecarInfo) -> Value {
         "version": sidecar.version,
         "connected": sidecar.connected,
         "last_seen": time(sidecar.last_seen.as_ref()),
+        "labels": sidecar.labels,
         "models": sidecar.models.iter().map(model).collect::<Vec<_>>(),
         "committed_seq": sidecar.committed_seq,
+        "quarantined": sidecar.quarantined,
+        "ahead": sidecar.ahead,
     })
 }
 
@@ -30,6 +33,11 @@ fn model(model: &v1::SidecarModel) -> Value {
         "canary_ready": model.canary_ready,
         "breaker_open": model.breaker_open,
         "reverted": model.reverted,
+        "not_selected": model.not_selected,
+        "warming": model.warming,
+        "killed": model.killed,
+        "stale": model.stale,
+        "latched": model.latched,
     })
 }
 

@@ -14,6 +14,7 @@ pub fn model(model: &v1::Model) -> Value {
         "revision": model.revision,
         "active_rollout": word(&model.active_rollout),
         "latest_rollout": word(&model.latest_rollout),
+        "queued_rollouts": model.queued_rollouts,
     })
 }
 
@@ -71,12 +72,13 @@ mod tests {
             revision: 3,
             active_rollout: String::new(),
             latest_rollout: "r".into(),
+            ..Default::default()
         });
         assert_eq!(
             value,
             json!({
                 "name": "m", "stable": {"name": "v1", "endpoints": ["http://a"]}, "revision": 3,
-                "active_rollout": null, "latest_rollout": "r"
+                "active_rollout": null, "latest_rollout": "r", "queued_rollouts": []
             })
         );
     }

@@ -17,8 +17,10 @@ pub fn rollout(rollout: &v1::Rollout) -> Value {
         "cause": word(words::cause(rollout.cause())),
         "reason": rollout.reason,
         "actor": rollout.actor,
+        "undoes": word(&rollout.undoes),
         "step": rollout.step,
         "split": rollout.split,
+        "selector": rollout.selector.as_ref().map(selector),
         "achieved_share": rollout.achieved_share,
         "epoch": rollout.epoch,
         "revision": rollout.revision,
@@ -29,6 +31,9 @@ pub fn rollout(rollout: &v1::Rollout) -> Value {
         "finished": time(rollout.finished.as_ref()),
         "approval_deadline": time(rollout.approval_deadline.as_ref()),
         "approved": rollout.approved,
+        "approved_by": word(&rollout.approved_by),
+        "frozen_until": time(rollout.frozen_until.as_ref()),
+        "queue_position": (rollout.queue_position > 0).then_some(rollout.queue_position),
         "verbs": rollout.verbs,
         "decision": rollout.decision.as_ref().map(decision),
         "fleet": rollout.fleet.as_ref().map(fleet),
@@ -36,7 +41,13 @@ pub fn rollout(rollout: &v1::Rollout) -> Value {
     })
 }
 
-fn fence(fence: &v1::Fence) -> Value {
+/// Label to its values.
+pub(crate) fn selector(selector: &v1::Selector) -> Value {
+    let all = selector.labels.iter();
+    Value::from_iter(all.map(|(name, of)| (name.clone(), json!(of.values))))
+}
+
+pub(super) fn fence(fence: &v1::Fence) -> Value {
     json!({
         "generation": fence.generation,
         "term": fence.term,
@@ -46,6 +57,7 @@ fn fence(fence: &v1::Fence) -> Value {
 
 fn fleet(fleet: &v1::Fleet) -> Value {
     json!({
+        "serving": fleet.serving,
         "connected": fleet.connected,
         "current": fleet.current,
         "rejected": fleet.rejected,
@@ -53,6 +65,12 @@ fn fleet(fleet: &v1::Fleet) -> Value {
         "stable_ready": fleet.stable_ready,
         "canary_ready": fleet.canary_ready,
         "breakers_open": fleet.breakers_open,
+        "warming": fleet.warming,
+        "canary_not_ready": fleet.canary_not_ready,
+        "killed": fleet.killed,
+        "reverted": fleet.reverted,
+        "stale": fleet.stale,
+        "quarantined": fleet.quarantined,
     })
 }
 

@@ -117,6 +117,14 @@ impl Rollouts for Services {
         self.command("reject", request)
     }
 
+    async fn cancel(&self, request: Request<CommandRequest>) -> Answer<Rollout> {
+        self.command("cancel", request)
+    }
+
+    async fn undo(&self, request: Request<CommandRequest>) -> Answer<Rollout> {
+        self.command("undo", request)
+    }
+
     async fn rollback(&self, request: Request<CommandRequest>) -> Answer<Rollout> {
         self.command("rollback", request)
     }
@@ -219,6 +227,7 @@ impl Events for Services {
         let take = if cut { 2 } else { usize::MAX };
         let message = |event: v1::Event| v1::WatchEventsResponse {
             message: Some(Message::Event(event)),
+            generation: 1,
         };
         let sent: Vec<_> = left
             .take(take)
@@ -246,6 +255,32 @@ impl Admin for Services {
     }
 
     async fn get_info(&self, _: Request<v1::GetInfoRequest>) -> Answer<v1::Info> {
-        Ok(Response::new(v1::Info::default()))
+        Ok(Response::new(self.world().info.clone()))
+    }
+
+    async fn release_sidecar(
+        &self,
+        request: Request<v1::ReleaseSidecarRequest>,
+    ) -> Answer<v1::SidecarInfo> {
+        let request = request.into_inner();
+        let mut world = self.world();
+        let known = world
+            .sidecars
+            .iter_mut()
+            .find(|of| of.sidecar == request.sidecar);
+        let sidecar = known.ok_or_else(|| Status::not_found("no such sidecar"))?;
+        sidecar.quarantined.clear();
+        Ok(Response::new(sidecar.clone()))
+    }
+
+    type BackupStream = Boxed<v1::BackupChunk>;
+
+    /// Two chunks, and an error instead of the rest where a refusal is waiting.
+    async fn backup(&self, _: Request<v1::BackupRequest>) -> Answer<Boxed<v1::BackupChunk>> {
+        let cut = self.world().refusals.pop_front();
+        let chunk = |text: &str| Ok(v1::BackupChunk { data: text.into() });
+        let chunks = [chunk("one "), chunk("two")];
+        let chunks = tokio_stream::iter(chunks).chain(tokio_stream::iter(cut.map(Err)));
+        Ok(Response::new(Box::pin(chunks)))
     }
 }
