@@ -119,6 +119,7 @@ impl Client {
             expected_revision: self.get(rollout).await?.revision,
             reason: reason.to_owned(),
             validate_only: false,
+            ..v1::CommandRequest::default()
         })
     }
 
@@ -199,6 +200,7 @@ impl Client {
             rollout: String::new(),
             after_revision,
             follow: false,
+            ..v1::WatchEventsRequest::default()
         };
         let mut stream = self.events().watch(request).await?.into_inner();
         let mut events = Vec::new();

@@ -191,7 +191,11 @@ async fn control_plane(folder: &Path, grpc: &str, http: &str) -> Result<Process>
     .await
 }
 
-async fn model_server(version: &str) -> Result<Process> {
+/// An echo model of a version.
+///
+/// # Errors
+/// If it does not come up.
+pub async fn model_server(version: &str) -> Result<Process> {
     let args = [
         "model-server",
         "--model",

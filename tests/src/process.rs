@@ -44,11 +44,16 @@ impl Process {
         args: impl IntoIterator<Item = S>,
     ) -> Result<Self> {
         let mut command = Command::new(binaries()?.join(program));
-        command
-            .args(args)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true);
+        command.args(args).stdin(Stdio::null());
+        Self::run(program, command).await
+    }
+
+    /// Runs a command that becomes such a program.
+    ///
+    /// # Errors
+    /// If it ends or says nothing for 30 s.
+    pub async fn run(program: &str, mut command: Command) -> Result<Self> {
+        command.stdout(Stdio::piped()).kill_on_drop(true);
         command.env(
             "SERINUS_LOG",
             std::env::var("SERINUS_LOG").unwrap_or_else(|_| "warn".into()),

@@ -4,6 +4,7 @@
 pub mod fragile;
 mod keys;
 pub mod oracle;
+pub mod recorded;
 mod sidecar;
 mod traffic;
 
@@ -221,6 +222,18 @@ impl World {
         Ok(())
     }
 
+    /// A sidecar tells how its variants are.
+    ///
+    /// # Errors
+    /// If the engine stopped.
+    pub async fn tell(&mut self, number: usize, status: v1::Status) -> Result<()> {
+        let session = self.sidecars[number].session.as_ref();
+        let id = session.context("not connected")?.id;
+        let handle = self.handle.clone();
+        self.with(async move { handle.status(id, status).await })
+            .await
+    }
+
     /// Ends a sidecar's stream.
     ///
     /// # Errors
@@ -343,7 +356,7 @@ impl World {
             return Ok(());
         };
         let assignments = session.assignments.borrow().clone();
-        let Some(assignment) = assignments.by_model.get(&self.model) else {
+        let Some(assignment) = assignments.of(&self.model, &of.labels) else {
             return Ok(());
         };
         if of.answered == assignment.fence {
@@ -425,7 +438,7 @@ impl World {
                 second,
                 now_ms: self.now_ms,
                 stable: self.stable,
-                canary: self.canary,
+                canary: of.canary.unwrap_or(self.canary),
                 trouble: self.trouble,
             };
             let (cell, counts, labels) = pass.send(&mut self.random, of, n);

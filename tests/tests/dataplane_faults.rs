@@ -424,6 +424,19 @@ fault!(
     AT_ONCE
 );
 
+fault!(
+    a_canary_that_dies_within_short_answers,
+    Protocol::Http,
+    "cut",
+    AT_ONCE
+);
+fault!(
+    a_grpc_canary_that_dies_within_short_answers,
+    Protocol::Grpc,
+    "cut",
+    AT_ONCE
+);
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the real binaries: run ./tests/run"]
 async fn a_canary_that_refuses() -> Result<()> {
@@ -482,10 +495,10 @@ async fn a_canary_that_dies_under_load() -> Result<()> {
 /// Nobody can take back a head that was passed on: the cut is seen as one, and is the model's failure.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the real binaries: run ./tests/run"]
-async fn a_canary_that_cuts_its_answers() -> Result<()> {
+async fn a_canary_that_cuts_long_answers() -> Result<()> {
     for protocol in [Protocol::Http, Protocol::Grpc] {
         let stable = Model::start(protocol, "well").await?;
-        let canary = Model::start(protocol, "cut").await?;
+        let canary = Model::start(protocol, "cut-long").await?;
         let world = World::start(&stable, &canary).await?;
         let seen = load(protocol, &world.inference).await;
         let counts = world.all_counted(seen.sent).await?;

@@ -160,7 +160,7 @@ async fn a_crash_changes_nothing() -> Result<()> {
 
 /// What was stored of stable with each rollout, oldest first.
 fn known(world: &World) -> Result<Vec<Option<StableHistory>>> {
-    let records = world.store.load()?.records.into_iter();
+    let records = world.store.records(0, usize::MAX)?.into_iter();
     let created = records.filter(|record| {
         let kind = record.event.as_ref().and_then(|event| event.kind.as_ref());
         matches!(kind, Some(v1::event::Kind::Created(_)))
@@ -188,8 +188,8 @@ async fn a_rollout_begins_with_what_stable_did_before_it() -> Result<()> {
         oracle.replay(&world)?;
         world.crash().await?;
     }
-    let others = world.store.load()?.records.len() - 1;
-    let without = world.store.load()?.records.into_iter();
+    let others = world.store.records(0, usize::MAX)?.len() - 1;
+    let without = world.store.records(0, usize::MAX)?.into_iter();
     let without = without.filter(|record| record.stable_history.is_none());
     assert_eq!(without.count(), others, "it is stored once");
     Ok(())

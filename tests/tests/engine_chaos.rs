@@ -339,7 +339,7 @@ impl Chaos {
 
     fn is_logged(&self, index: usize) -> Result<bool> {
         let id = request_id(&self.sent[index].0);
-        let records = self.world.store.load()?.records;
+        let records = self.world.store.records(0, usize::MAX)?;
         Ok(records.iter().any(|record| record.request_id == id))
     }
 
@@ -350,7 +350,7 @@ impl Chaos {
         answer: &Result<String, String>,
         revision: u64,
     ) -> Result<()> {
-        let records = self.world.store.load()?.records;
+        let records = self.world.store.records(0, usize::MAX)?;
         let mut later = records.iter().filter(|record| {
             let event = record.event.as_ref();
             event.is_some_and(|event| event.revision > revision && event.actor == "operator")
@@ -376,6 +376,24 @@ impl Chaos {
             _ => now.map_or(0, |rollout| rollout.revision),
         };
         let request_id = Uuid::now_v7().to_string();
+        let queued = views
+            .rollouts
+            .values()
+            .find(|of| of.state() == State::Queued);
+        if let Some(queued) = queued.filter(|_| self.one_in(12)) {
+            return Ok(Command::Cancel(v1::CommandRequest {
+                rollout: queued.id.clone(),
+                request_id,
+                ..v1::CommandRequest::default()
+            }));
+        }
+        if active.is_none() && self.one_in(4) {
+            return Ok(Command::Undo(v1::CommandRequest {
+                rollout: MODEL.to_owned(),
+                request_id,
+                ..v1::CommandRequest::default()
+            }));
+        }
         if active.is_none() || self.one_in(25) {
             self.names += 1;
             let mut plan = plan(&mut self.random, &format!("v{}", self.names))?;
@@ -389,6 +407,8 @@ impl Chaos {
             };
             if self.one_in(2) {
                 request.set_on_active(v1::apply_request::OnActive::Supersede);
+            } else if self.one_in(2) {
+                request.set_on_active(v1::apply_request::OnActive::Queue);
             }
             return Ok(Command::Apply(request));
         }
@@ -399,6 +419,7 @@ impl Chaos {
             expected_revision: revision,
             reason: "chaos".to_owned(),
             validate_only: self.one_in(10),
+            force: false,
         };
         Ok(match self.random.random_range(0..12) {
             0 => Command::Verb(Verb::Pause, plain),
@@ -492,7 +513,9 @@ fn stands_on(plan: &mut v1::Plan, stable: Option<&v1::Variant>) {
 fn request_id(command: &Command) -> &str {
     match command {
         Command::Apply(request) => &request.request_id,
-        Command::Verb(_, request) => &request.request_id,
+        Command::Verb(_, request) | Command::Undo(request) | Command::Cancel(request) => {
+            &request.request_id
+        }
         Command::Promote(request) => &request.request_id,
         Command::SetSplit(request) => &request.request_id,
     }

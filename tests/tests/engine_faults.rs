@@ -14,6 +14,11 @@ use v1::event::Kind;
 #[path = "engine_faults/identity.rs"]
 mod identity;
 
+#[path = "engine_faults/checkpoints.rs"]
+mod checkpoints;
+#[path = "engine_faults/full_disk.rs"]
+mod full_disk;
+
 const PLAN: &str = r#"
 model: digits
 stable: {name: v1, endpoints: ["http://127.0.0.1:1"]}
@@ -201,12 +206,14 @@ async fn nonsense_in_a_report_harms_nobody() -> Result<()> {
         world.run(1).await?;
     }
     world.crash().await?;
-    // What is wrong with four of the cells is the clock, not the counts.
+    // A report that cannot be true is refused as a whole, and so is what follows from there.
     let traffic = world.rollout()?.traffic.unwrap_or_default();
     assert_eq!(
         (traffic.stable_requests, traffic.canary_requests),
-        (world.sent.0, world.sent.1 + 3 * 4)
+        world.sent
     );
+    let quarantined = |kind: &Kind| matches!(kind, Kind::SidecarQuarantined(_));
+    assert_eq!(count(&world, quarantined).await?, 1);
     assert_eq!(traffic.exposed_users, 0);
     ensure!(
         world.run_until(900, ended).await?,

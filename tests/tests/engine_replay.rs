@@ -1,13 +1,12 @@
 //! Every decision of the real engine can be made again from its store, through crashes, commands and trouble.
 
 use anyhow::{Context as _, Result, ensure};
-use prost::Message as _;
 use serinus_control_plane::engine::{Command, Verb};
 use serinus_control_plane::store::Store as _;
 use serinus_control_plane::store::memory::Disk;
-use serinus_core::replay::{Outcome, Recording, replay, what_if};
+use serinus_core::replay::{Recording, what_if};
 use serinus_proto::v1::{self, State};
-use serinus_tests::world::{Behaviour, Trouble, World};
+use serinus_tests::world::{Behaviour, Trouble, World, recorded};
 
 const PLAN: &str = r#"
 model: digits
@@ -41,44 +40,13 @@ fn ended(rollout: &v1::Rollout) -> bool {
     matches!(rollout.state(), State::Promoted | State::RolledBack)
 }
 
-/// What the store holds of the rollout.
 fn recording(world: &World) -> Result<Recording> {
-    let id = world.rollout()?.id.clone();
-    let records = world.store.records(0, usize::MAX)?;
-    let events = records.into_iter().map(|record| v1::RecordedEvent {
-        event: record.event,
-        look: record.look,
-        part: record.part,
-        stable_history: record
-            .stable_history
-            .map(|known| known.encode_to_vec())
-            .unwrap_or_default(),
-    });
-    let of_rollout = |entry: &v1::RecordedEvent| {
-        let event = entry.event.as_ref();
-        event.is_some_and(|event| event.rollout == id)
-    };
-    let slices = world.store.slices(&id, 0, usize::MAX)?;
-    let label_slices = world.store.label_slices(&id, 0, usize::MAX)?;
-    Ok(Recording {
-        header: v1::RecordingHeader::default(),
-        events: events.filter(of_rollout).collect(),
-        slices: slices.into_iter().map(|(_, slice)| slice).collect(),
-        label_slices: label_slices.into_iter().map(|(_, slice)| slice).collect(),
-    })
+    recorded::recording(world, &world.rollout()?.id)
 }
 
 /// Makes every decision again; how many there were.
 fn check(world: &World) -> Result<usize> {
-    let recording = recording(world)?;
-    let replayed = replay(&recording)?;
-    for decision in &replayed.decisions {
-        ensure!(decision.outcome == Outcome::Same, "{decision:#?}");
-    }
-    // Whatever the control plane did by itself came from a look that is there.
-    let looks = recording.events.iter().filter(|entry| entry.look.is_some());
-    ensure!(replayed.decisions.len() == looks.count());
-    Ok(replayed.decisions.len())
+    recorded::redecide(&recording(world)?)
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-"""A real server dies under load: applications notice nothing, but for answers that had begun by then."""
+"""A real server dies under load: applications notice nothing, but for long answers that had begun by then."""
 
 import http.client
 import json
@@ -32,7 +32,7 @@ class Load:
     served: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
     cut: int = 0
-    """Answers whose head was there when the server died; what has begun cannot be answered by another."""
+    """Answers whose head was passed on before the server died; what has begun cannot be answered by another."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _stop: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)

@@ -19,6 +19,9 @@ use tokio::net::{TcpListener, TcpStream};
 /// For an answer to be on its way before its end is not.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// Bytes of an answer that no sidecar holds back.
+const LONG: u32 = 40_000;
+
 /// How it answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
@@ -29,8 +32,10 @@ enum Mode {
     Error,
     /// The connection, or the stream, is reset in the middle of the head.
     Reset,
-    /// The head comes, and part of the body.
+    /// The head comes, and part of a short body.
     Cut,
+    /// The same of a body that is too long to be held back.
+    CutLong,
 }
 
 /// The way, and from when on.
@@ -56,6 +61,7 @@ fn mode(text: &str) -> Result<Mode> {
         "error" => Mode::Error,
         "reset" => Mode::Reset,
         "cut" => Mode::Cut,
+        "cut-long" => Mode::CutLong,
         _ => bail!("{text:?} is no way to fail"),
     })
 }
@@ -108,12 +114,15 @@ async fn http(mut stream: TcpStream, fails: Fails, calls: Arc<AtomicU64>) -> Res
             }
             Mode::Reset => "HTTP/1.1 200 OK\r\nConte".to_owned(),
             Mode::Cut => "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\npart".to_owned(),
+            Mode::CutLong => {
+                format!("HTTP/1.1 200 OK\r\nContent-Length: {LONG}\r\n\r\npart")
+            }
         };
         stream.write_all(text.as_bytes()).await?;
         if mode == Mode::Reset {
             stream.set_zero_linger()?;
         }
-        if matches!(mode, Mode::Reset | Mode::Cut) {
+        if matches!(mode, Mode::Reset | Mode::Cut | Mode::CutLong) {
             return Ok(());
         }
     }
@@ -141,9 +150,10 @@ async fn call(
     let body = match mode {
         Mode::Hang => match std::future::pending::<Infallible>().await {},
         Mode::Reset => return Err(broken()),
-        Mode::Well => message().chain(once(trailers())).boxed(),
+        Mode::Well => message(2).chain(once(trailers())).boxed(),
         Mode::Error => futures_util::stream::empty().boxed(),
-        Mode::Cut => message().chain(once(cut())).boxed(),
+        Mode::Cut => message(2).chain(once(cut())).boxed(),
+        Mode::CutLong => message(LONG).chain(once(cut())).boxed(),
     };
     let mut response = Response::new(StreamBody::new(body).boxed_unsync());
     let headers = response.headers_mut();
@@ -159,9 +169,11 @@ fn broken() -> std::io::Error {
     std::io::Error::other("as told")
 }
 
-fn message() -> impl Stream<Item = std::io::Result<Frame<Bytes>>> + Send {
-    let message = Bytes::from_static(b"\0\0\0\0\x02\x08\x01");
-    once(async { Ok(Frame::data(message)) })
+fn message(length: u32) -> impl Stream<Item = std::io::Result<Frame<Bytes>>> + Send {
+    let mut message = vec![0];
+    message.extend(length.to_be_bytes());
+    message.extend(b"\x08\x01".repeat(length as usize / 2));
+    once(async { Ok(Frame::data(message.into())) })
 }
 
 async fn trailers() -> std::io::Result<Frame<Bytes>> {

@@ -1,7 +1,7 @@
 //! A store that fails when it is told to.
 
 use serinus_control_plane::store::memory::{Disk, MemoryStore};
-use serinus_control_plane::store::{Batch, Loaded, Store, StoreError};
+use serinus_control_plane::store::{Batch, Loaded, Shortage, Store, StoreError, Urgency};
 use serinus_proto::stored::v1 as stored;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -13,6 +13,8 @@ pub enum Fault {
     None,
     /// It writes nothing and fails, as after a crash before the write.
     Before,
+    /// It finds too little room and writes nothing.
+    Full,
     /// It writes everything and fails, as after a crash before the answer.
     After,
 }
@@ -32,6 +34,7 @@ struct State {
     hangs: bool,
     /// Commits that are waiting.
     waiting: usize,
+    full: bool,
 }
 
 impl Fragile {
@@ -48,6 +51,11 @@ impl Fragile {
     /// The next commit has this fault.
     pub fn fail(&self, fault: Fault) {
         self.state().fault = fault;
+    }
+
+    /// From now on the disk is nearly full, or is not any more.
+    pub fn fill(&self, full: bool) {
+        self.state().full = full;
     }
 
     /// From now on commits wait, or do not any more.
@@ -72,6 +80,15 @@ impl Fragile {
     }
 }
 
+fn shortage() -> Shortage {
+    Shortage {
+        path: "disk".into(),
+        available: 1,
+        reserve: 2,
+        severe: false,
+    }
+}
+
 impl Store for Fragile {
     fn load(&self) -> Result<Loaded, StoreError> {
         self.inner.load()
@@ -89,12 +106,16 @@ impl Store for Fragile {
         }
         state.waiting -= 1;
         let fault = std::mem::take(&mut state.fault);
+        let full = state.full || fault == Fault::Full;
         drop(state);
+        if full && batch.urgency < Urgency::Small {
+            return Err(StoreError::Full(shortage()));
+        }
         if fault != Fault::Before {
             self.inner.commit(batch)?;
         }
         match fault {
-            Fault::None => Ok(()),
+            Fault::None | Fault::Full => Ok(()),
             fault => Err(StoreError::Fatal(format!("told to fail: {fault:?}"))),
         }
     }
@@ -125,6 +146,10 @@ impl Store for Fragile {
         self.inner.label_slices(rollout, after, limit)
     }
 
+    fn checkpoints(&self, rollout: &str) -> Result<Vec<stored::Checkpoint>, StoreError> {
+        self.inner.checkpoints(rollout)
+    }
+
     fn seen(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         self.inner.seen(key)
     }
@@ -135,5 +160,9 @@ impl Store for Fragile {
 
     fn last_revision(&self) -> u64 {
         self.inner.last_revision()
+    }
+
+    fn shortage(&self) -> Option<Shortage> {
+        self.state().full.then(shortage)
     }
 }

@@ -8,7 +8,7 @@ use serinus_control_plane::store::Store as _;
 use serinus_core::ledger::counts::{Counts, sketch_from_wire};
 use serinus_core::ledger::history;
 use serinus_core::plan::{self, view};
-use serinus_core::rollout::{self, Rollout, invariants};
+use serinus_core::rollout::{self, Rollout, Waiting, invariants};
 use serinus_evidence::{
     Arm, Assigned, CLUSTERS, ClusterSlice, ClusterTotals, Engine as Evidence, LabelSlice, Pair,
     RequestSlice,
@@ -31,6 +31,8 @@ struct Between {
 #[derive(Debug, Default)]
 pub struct Oracle {
     rollouts: BTreeMap<String, Rollout>,
+    /// Those that were queued and have not begun.
+    waiting: BTreeMap<String, Waiting>,
     /// When an epoch ended.
     ended: BTreeMap<(String, u64), u64>,
     last_revision: u64,
@@ -77,12 +79,26 @@ impl Oracle {
             && let Some(rollout) = Rollout::from_created(first)
         {
             let id = first.rollout.clone();
+            let waited = self.waiting.remove(&id);
+            ensure!(
+                waited.is_none_or(|of| of.is_queued()),
+                "cancelled, and begun"
+            );
             ensure!(self.rollouts.insert(id, rollout).is_none(), "created twice");
             events = rest;
         }
         let Some(first) = events.first().filter(|first| !first.rollout.is_empty()) else {
             return Ok(());
         };
+        if let Some(waiting) = Waiting::from_queued(first) {
+            self.waiting.insert(waiting.id.clone(), waiting);
+            return Ok(());
+        }
+        if let Some(waiting) = self.waiting.get_mut(&first.rollout) {
+            ensure!(waiting.is_queued(), "cancelled twice");
+            waiting.apply(first);
+            return Ok(());
+        }
         let id = &first.rollout;
         let before = self.rollouts.get(id).context("no such rollout")?.clone();
         let mut after = before.clone();
@@ -193,10 +209,18 @@ impl Oracle {
     pub fn check(&self, world: &World) -> Result<()> {
         let views = world.handle.views();
         ensure!(
-            views.rollouts.keys().eq(self.rollouts.keys()),
+            views.rollouts.len() == self.rollouts.len() + self.waiting.len(),
             "shown: {:?}",
             views.rollouts.keys()
         );
+        for (id, waiting) in &self.waiting {
+            let shown = views.rollouts.get(id).context("not shown")?;
+            ensure!(
+                shown.state() == waiting.state(),
+                "{id} is shown as {:?}",
+                shown.state()
+            );
+        }
         for (id, rollout) in &self.rollouts {
             let shown = views.rollouts.get(id).context("not shown")?;
             let state = (shown.state(), shown.cause(), shown.step, shown.epoch);
@@ -230,6 +254,7 @@ impl Oracle {
     /// Where they differ.
     pub fn replay(&self, world: &World) -> Result<()> {
         let loaded = world.store.load()?;
+        let records = world.store.records(0, usize::MAX)?;
         let pending: BTreeMap<String, stored::Pending> = loaded.pending.into_iter().collect();
         let active = self.rollouts.iter().filter(|(_, of)| !of.is_terminal());
         for (id, rollout) in active {
@@ -240,13 +265,13 @@ impl Oracle {
                 let event = record.event.as_ref();
                 event.is_some_and(|e| e.rollout == *id && matches!(e.kind, Some(Kind::Created(_))))
             };
-            let created = loaded.records.iter().find(created);
+            let created = records.iter().find(created);
             let known = created.and_then(|record| record.stable_history.as_ref());
             self.replay_one(world, rollout, known, shown, &pending)
                 .with_context(|| format!("replay of {id}"))?;
         }
         let mut parts = BTreeSet::new();
-        for record in loaded.records.iter().filter(|r| !r.request_id.is_empty()) {
+        for record in records.iter().filter(|r| !r.request_id.is_empty()) {
             ensure!(
                 parts.insert((&record.request_id, record.part)),
                 "{} was done twice",

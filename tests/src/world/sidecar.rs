@@ -1,11 +1,12 @@
 //! A sidecar as far as the control plane can tell.
 
 use super::keys::Keys;
+use super::traffic::Behaviour;
 use anyhow::{Result, ensure};
 use serinus_common::fence::Fence;
 use serinus_control_plane::engine::Session;
 use serinus_proto::v1;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A simulated sidecar. It obeys only later instructions, and says so when it gets others.
@@ -17,8 +18,18 @@ pub struct Sidecar {
     pub incarnation: u64,
     /// How far its clock is ahead of ours, milliseconds.
     pub clock_ms: i64,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
     /// It refuses every assignment with shares.
     pub refuses: bool,
+    /// No canary is ready on its host.
+    pub warming: bool,
+    /// It went back to stable for lack of contact, and says so.
+    pub reverted: bool,
+    /// It says that it holds this instruction, whatever it holds.
+    pub claims: Option<v1::Fence>,
+    /// How v2 behaves on its host, if not as elsewhere.
+    pub canary: Option<Behaviour>,
     /// Reports that were not acknowledged.
     pub unacknowledged: Vec<v1::ReportRequest>,
     pub(super) session: Option<Session>,
@@ -36,7 +47,12 @@ impl Sidecar {
             name,
             incarnation,
             clock_ms: 0,
+            labels: BTreeMap::new(),
             refuses: false,
+            warming: false,
+            reverted: false,
+            claims: None,
+            canary: None,
             unacknowledged: Vec::new(),
             session: None,
             held: None,
@@ -73,11 +89,13 @@ impl Sidecar {
     pub(super) fn hello(&self, model: &str) -> v1::Hello {
         let held = self.held.iter().map(|held| v1::HeldAssignment {
             model: held.model.clone(),
-            fence: held.fence,
+            fence: self.claims.or(held.fence),
             digest: held.digest,
             rollout: held.rollout.clone(),
             latched: self.latched.contains(&held.rollout),
-            lease_expired: false,
+            lease_expired: self.reverted,
+            warming: self.warming,
+            reverted: self.reverted,
         });
         v1::Hello {
             sidecar: self.name.clone(),
@@ -85,6 +103,7 @@ impl Sidecar {
             protocol: 1,
             models: vec![model.to_owned()],
             held: held.collect(),
+            labels: self.labels.clone(),
             ..v1::Hello::default()
         }
     }
@@ -114,7 +133,16 @@ impl Sidecar {
             result.set_outcome(v1::ack_result::Outcome::Rejected);
             result.detail = "it was told to".to_owned();
         } else {
-            result.set_outcome(v1::ack_result::Outcome::Applied);
+            let warming = self.warming && served > 0;
+            result.set_outcome(match warming {
+                true => v1::ack_result::Outcome::Warming,
+                false => v1::ack_result::Outcome::Applied,
+            });
+            // Only a newer decision ends it.
+            let decision = |a: &v1::Assignment| (fence(a).generation, fence(a).revision);
+            let same = self.held.as_deref().map(decision) == Some(decision(assignment));
+            self.reverted &= same;
+            result.reverted = self.reverted;
             if assignment.rolled_back {
                 self.latched.insert(assignment.rollout.clone());
             }
