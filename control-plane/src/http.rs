@@ -1,6 +1,9 @@
 //! The HTTP surface: probes and metrics for machines, and a word to people who come with a browser.
 
+mod connections;
+
 use crate::engine::Handle;
+use crate::listen::Incoming;
 use crate::metrics;
 use axum::Router;
 use axum::extract::State;
@@ -10,7 +13,6 @@ use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
 use serinus_runtime::shutdown::Drain;
 use std::net::SocketAddr;
-use tokio::net::TcpListener;
 
 /// The version of the text form of metrics.
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -24,16 +26,11 @@ struct Site {
     grpc: SocketAddr,
 }
 
+/// The first byte of a request: no request is shorter.
+pub const BEGINNING: usize = 1;
+
 /// Serves until the drain, then until every request has been answered. `grpc` is where commands go.
-///
-/// # Errors
-/// If the listener fails.
-pub async fn serve(
-    listener: TcpListener,
-    handle: Handle,
-    grpc: SocketAddr,
-    drain: Drain,
-) -> std::io::Result<()> {
+pub async fn serve(incoming: Incoming, handle: Handle, grpc: SocketAddr, drain: Drain) {
     let site = Site {
         handle,
         metrics: metrics::install(),
@@ -41,13 +38,8 @@ pub async fn serve(
         grpc,
     };
     let upkeep = tokio::spawn(upkeep(site.metrics.clone()));
-    let mut stop = drain;
-    let served = axum::serve(listener, router(site)).with_graceful_shutdown(async move {
-        stop.wait().await;
-    });
-    let ended = served.await;
+    connections::serve(incoming, router(site), drain).await;
     upkeep.abort();
-    ended
 }
 
 fn router(site: Site) -> Router {
