@@ -7,8 +7,8 @@ mod watch;
 use super::feed::Feed;
 use super::watches::Watches;
 use super::{error, page};
-use crate::access::Role;
 use crate::access::guard::caller;
+use crate::access::{Caller, Role};
 use crate::engine::{Command, CommandError, Handle, Verb};
 use crate::metrics::COMMANDS;
 use serinus_core::plan;
@@ -37,10 +37,11 @@ impl Service {
         let caller = caller(&request)?;
         let done = self
             .handle
-            .command(&caller.name, command(request.into_inner()))
+            .command(&caller, command(request.into_inner()))
             .await;
         count(verb, &done);
-        done.map(Response::new).map_err(error::command)
+        done.map(Response::new)
+            .map_err(|error| refused(&caller, error))
     }
 
     /// What goes past the steps of a plan that asks for an approval takes whoever may give it.
@@ -61,6 +62,13 @@ impl Service {
         let rollout = views.find(name).cloned();
         rollout.ok_or_else(|| error::not_found("rollout", name))
     }
+}
+
+/// The status of a command that was not done; kept with the refused calls.
+pub(super) fn refused(caller: &Caller, error: CommandError) -> Status {
+    let status = error::command(error);
+    caller.was_refused(&status);
+    status
 }
 
 /// Counts a command by its result.
