@@ -44,6 +44,14 @@ const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Calls of one connection at a time; watches and relayed sidecars share one.
 const STREAMS: u32 = 1024;
 const HEADER_BYTES: u32 = 16 * 1024;
+/// What a caller may send before it is read: of one call, and of all calls of a connection.
+const CALL_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// Calls of a connection that were cancelled before anybody looked at them, and those that we have cancelled for a
+/// mistake in them: with more the connection ends. A flood of either is cheap to send and dear to serve.
+const RESETS: usize = 20;
+/// Until a call has its answer, or the head of it where that is a stream. Who sends a request slowly is not waited for.
+const ANSWER: Duration = Duration::from_secs(60);
 /// The preface of HTTP/2, and the head of the frame that has to follow.
 pub const BEGINNING: usize = 24 + 9;
 /// Commands and plans are a few kilobytes.
@@ -149,4 +157,9 @@ fn builder() -> Server {
         .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
         .http2_max_header_list_size(HEADER_BYTES)
         .max_concurrent_streams(STREAMS)
+        .initial_stream_window_size(CALL_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .http2_max_pending_accept_reset_streams(Some(RESETS))
+        .http2_max_local_error_reset_streams(Some(RESETS))
+        .timeout(ANSWER)
 }
