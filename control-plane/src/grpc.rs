@@ -19,7 +19,7 @@ pub use feed::Feed;
 
 use crate::access::{Access, Guard};
 use crate::engine::Handle;
-use crate::listen::Incoming;
+use crate::listen::{Incoming, Opening};
 use serinus_proto::FILE_DESCRIPTOR_SET;
 use serinus_proto::v1::{
     admin_server::AdminServer, events_server::EventsServer, models_server::ModelsServer,
@@ -53,7 +53,10 @@ const RESETS: usize = 20;
 /// Until a call has its answer, or the head of it where that is a stream. Who sends a request slowly is not waited for.
 const ANSWER: Duration = Duration::from_secs(60);
 /// The preface of HTTP/2, and the head of the frame that has to follow.
-pub const BEGINNING: usize = 24 + 9;
+pub const BEGINNING: Opening = Opening {
+    bytes: 24 + 9,
+    frames: true,
+};
 /// Commands and plans are a few kilobytes.
 const COMMAND_BYTES: usize = 1024 * 1024;
 /// Of one report, and of 10,000 outcomes.

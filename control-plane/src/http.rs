@@ -3,7 +3,7 @@
 mod connections;
 
 use crate::engine::Handle;
-use crate::listen::Incoming;
+use crate::listen::{Incoming, Opening};
 use crate::metrics;
 use axum::Router;
 use axum::extract::State;
@@ -27,7 +27,10 @@ struct Site {
 }
 
 /// The first byte of a request: no request is shorter.
-pub const BEGINNING: usize = 1;
+pub const BEGINNING: Opening = Opening {
+    bytes: 1,
+    frames: false,
+};
 
 /// Serves until the drain, then until every request has been answered. `grpc` is where commands go.
 pub async fn serve(incoming: Incoming, handle: Handle, grpc: SocketAddr, drain: Drain) {

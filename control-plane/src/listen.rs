@@ -3,6 +3,7 @@
 
 mod accept;
 mod count;
+mod frames;
 mod spiffe;
 mod stream;
 pub mod tls;
@@ -10,7 +11,7 @@ pub mod tls;
 #[cfg(test)]
 mod tests;
 
-pub use accept::{Incoming, Limits, open};
+pub use accept::{Incoming, Limits, Opening, open};
 pub use stream::Stream;
 
 /// What is wrong with a text as a SPIFFE ID.

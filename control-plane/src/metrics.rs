@@ -137,7 +137,7 @@ fn describe() {
     );
     describe_counter!(
         CONNECTIONS_REFUSED,
-        "Connections not let in, by why: too_many, too_many_of_one, handshake, slow_handshake, silent"
+        "Connections not let in, by why: too_many, too_many_of_one, handshake, slow_handshake, silent; flood for those ended later"
     );
     describe_counter!(
         RELOADS,

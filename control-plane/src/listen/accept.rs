@@ -22,6 +22,15 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Connections that wait for their port to serve them.
 const WAITING: usize = 64;
 
+/// How a connection of a port begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opening {
+    /// Bytes that have to come soon.
+    pub bytes: usize,
+    /// HTTP/2 follows, whose frames are counted where they carry nothing.
+    pub frames: bool,
+}
+
 /// Connections, ready to be served.
 pub type Incoming = mpsc::Receiver<Stream>;
 
@@ -52,19 +61,19 @@ impl Default for Limits {
     }
 }
 
-/// Accepts until the answer is dropped. The first `beginning` bytes of each connection have to come soon.
+/// Accepts until the answer is dropped.
 #[must_use]
 pub fn open(
     listener: TcpListener,
     tls: Option<Arc<Tls>>,
     limits: Limits,
-    beginning: usize,
+    opening: Opening,
 ) -> Incoming {
     let (ready, incoming) = mpsc::channel(WAITING);
     let door = Door {
         tls,
         limits,
-        beginning,
+        opening,
         ready,
     };
     tokio::spawn(door.run(listener));
@@ -74,7 +83,7 @@ pub fn open(
 struct Door {
     tls: Option<Arc<Tls>>,
     limits: Limits,
-    beginning: usize,
+    opening: Opening,
     ready: mpsc::Sender<Stream>,
 }
 
@@ -109,16 +118,16 @@ impl Door {
         };
         // Without it small messages are late, nothing else.
         let _ = stream.set_nodelay(true);
-        let (tls, ready, beginning) = (self.tls.clone(), self.ready.clone(), self.beginning);
+        let (tls, ready, opening) = (self.tls.clone(), self.ready.clone(), self.opening);
         tokio::spawn(async move {
             let stream = match tls {
-                Some(tls) => shake(&tls, stream, address, place, beginning).await,
+                Some(tls) => shake(&tls, stream, address, place, opening).await,
                 None => {
                     let peer = Peer {
                         address,
                         certificate: Certificate::None,
                     };
-                    Some(Stream::plain(stream, peer, place, beginning, BEGINNING))
+                    Some(Stream::plain(stream, peer, place, opening, BEGINNING))
                 }
             };
             if let Some(stream) = stream {
@@ -134,7 +143,7 @@ async fn shake(
     stream: TcpStream,
     address: SocketAddr,
     place: Place,
-    beginning: usize,
+    opening: Opening,
 ) -> Option<Stream> {
     let shaken = timeout(HANDSHAKE, TlsAcceptor::from(tls.config()).accept(stream)).await;
     let stream = match shaken {
@@ -154,7 +163,7 @@ async fn shake(
         address,
         certificate,
     };
-    Some(Stream::tls(stream, peer, place, beginning, BEGINNING))
+    Some(Stream::tls(stream, peer, place, opening, BEGINNING))
 }
 
 fn refused(why: &'static str) {

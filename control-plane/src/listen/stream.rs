@@ -1,11 +1,12 @@
 //! One connection's bytes.
 
-use super::Peer;
 use super::count::Place;
+use super::frames::Frames;
+use super::{Opening, Peer};
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
@@ -17,6 +18,7 @@ pub struct Stream {
     bytes: Bytes,
     peer: Peer,
     beginning: Option<Beginning>,
+    frames: Option<Frames>,
     _place: Place,
 }
 
@@ -47,15 +49,15 @@ impl From<TlsStream<TcpStream>> for Bytes {
 }
 
 impl Stream {
-    /// Its first `missing` bytes have to come within `patience`.
+    /// Its first bytes have to come within `patience`.
     pub(super) fn plain(
         stream: TcpStream,
         peer: Peer,
         place: Place,
-        missing: usize,
+        opening: Opening,
         patience: Duration,
     ) -> Self {
-        Self::new(stream.into(), peer, place, missing, patience)
+        Self::new(stream.into(), peer, place, opening, patience)
     }
 
     /// As [`Stream::plain`], after the handshake.
@@ -63,18 +65,22 @@ impl Stream {
         stream: TlsStream<TcpStream>,
         peer: Peer,
         place: Place,
-        missing: usize,
+        opening: Opening,
         patience: Duration,
     ) -> Self {
-        Self::new(stream.into(), peer, place, missing, patience)
+        Self::new(stream.into(), peer, place, opening, patience)
     }
 
-    fn new(bytes: Bytes, peer: Peer, place: Place, missing: usize, patience: Duration) -> Self {
+    fn new(bytes: Bytes, peer: Peer, place: Place, opening: Opening, patience: Duration) -> Self {
         let until = Box::pin(tokio::time::sleep(patience));
         Self {
             bytes,
             peer,
-            beginning: Some(Beginning { missing, until }),
+            beginning: Some(Beginning {
+                missing: opening.bytes,
+                until,
+            }),
+            frames: opening.frames.then(|| Frames::new(Instant::now())),
             _place: place,
         }
     }
@@ -106,10 +112,21 @@ impl AsyncRead for Stream {
             Bytes::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
             Bytes::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
         };
+        let news = buffer.filled().get(before..).unwrap_or_default();
+        let read_now = news.len();
+        if let Some(frames) = &mut self.frames
+            && read_now > 0
+            && frames.flood(news, Instant::now())
+        {
+            // Once is enough: it is not read from again. An error takes nothing.
+            self.frames = None;
+            buffer.set_filled(before);
+            metrics::counter!(crate::metrics::CONNECTIONS_REFUSED, "why" => "flood").increment(1);
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         let Some(beginning) = &mut self.beginning else {
             return read;
         };
-        let read_now = buffer.filled().len() - before;
         beginning.missing = beginning.missing.saturating_sub(read_now);
         if beginning.missing == 0 {
             self.beginning = None;

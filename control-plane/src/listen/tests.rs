@@ -15,6 +15,11 @@ use tokio::time::timeout;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
+fn bytes(bytes: usize) -> Opening {
+    let frames = false;
+    Opening { bytes, frames }
+}
+
 /// A CA, and what it signs, in a directory.
 struct Authority {
     issuer: Issuer<'static, KeyPair>,
@@ -70,11 +75,11 @@ fn client(uris: &[&str]) -> CertificateParams {
 }
 
 /// A port that takes certificates of `ca`, and where it is.
-async fn port(ca: &Authority, limits: Limits, beginning: usize) -> (Incoming, SocketAddr) {
+async fn port(ca: &Authority, limits: Limits, opening: Opening) -> (Incoming, SocketAddr) {
     let tls = Tls::load(Port::Grpc, ca.server(), Clients::Asked(ca.root())).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let incoming = open(listener, Some(Arc::new(tls)), limits, beginning);
+    let incoming = open(listener, Some(Arc::new(tls)), limits, opening);
     (incoming, address)
 }
 
@@ -107,7 +112,7 @@ async fn certificates_say_who_calls_or_nothing_is_let_in() {
     let home = tempfile::tempdir().unwrap();
     let ca = Authority::new(&home.path().join("ours"));
     let foreign = Authority::new(&home.path().join("theirs"));
-    let (mut incoming, address) = port(&ca, Limits::default(), 1).await;
+    let (mut incoming, address) = port(&ca, Limits::default(), bytes(1)).await;
     let mut ask = async |identity| learn(&mut incoming, address, ca.root(), identity).await;
 
     let id = "spiffe://td/sidecar/a";
@@ -170,7 +175,12 @@ async fn a_renewed_certificate_comes_into_force_and_a_broken_one_does_not() {
     let tls = Arc::new(tls);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let mut incoming = open(listener, Some(Arc::clone(&tls)), Limits::default(), 1);
+    let mut incoming = open(
+        listener,
+        Some(Arc::clone(&tls)),
+        Limits::default(),
+        bytes(1),
+    );
     let mut trusts = async |ca: &Authority| {
         learn(&mut incoming, address, ca.root(), None)
             .await
@@ -191,7 +201,7 @@ async fn a_renewed_certificate_comes_into_force_and_a_broken_one_does_not() {
 async fn only_so_many_connections_of_one_address() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let mut incoming = open(listener, None, Limits::new(10, 2), 1);
+    let mut incoming = open(listener, None, Limits::new(10, 2), bytes(1));
     let mut closed = async || {
         let mut stream = TcpStream::connect(address).await.unwrap();
         let mut byte = [0];
@@ -211,7 +221,7 @@ async fn only_so_many_connections_of_one_address() {
 async fn who_says_nothing_is_not_waited_for() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let mut incoming = open(listener, None, Limits::default(), 4);
+    let mut incoming = open(listener, None, Limits::default(), bytes(4));
     let mut caller = TcpStream::connect(address).await.unwrap();
     let mut stream = incoming.recv().await.unwrap();
     caller.write_all(b"PRI").await.unwrap();
@@ -225,7 +235,7 @@ async fn who_says_nothing_is_not_waited_for() {
 async fn a_handshake_that_does_not_come_gives_its_place_back() {
     let home = tempfile::tempdir().unwrap();
     let ca = Authority::new(home.path());
-    let (_incoming, address) = port(&ca, Limits::default(), 1).await;
+    let (_incoming, address) = port(&ca, Limits::default(), bytes(1)).await;
     let mut silent = TcpStream::connect(address).await.unwrap();
     let mut noisy = TcpStream::connect(address).await.unwrap();
     noisy.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
@@ -234,4 +244,25 @@ async fn a_handshake_that_does_not_come_gives_its_place_back() {
         let ended = timeout(LIMIT, stream.read_to_end(&mut answer)).await;
         assert!(ended.is_ok(), "it is closed after a while");
     }
+}
+
+#[tokio::test]
+async fn a_flood_of_frames_ends_its_connection() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut incoming = open(listener, None, Limits::default(), crate::grpc::BEGINNING);
+    let mut caller = TcpStream::connect(address).await.unwrap();
+    let mut stream = incoming.recv().await.unwrap();
+    let mut sent = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    sent.extend(settings.repeat(1000));
+    caller.write_all(&sent).await.unwrap();
+    let mut bytes = Vec::new();
+    let read = timeout(LIMIT, stream.read_to_end(&mut bytes))
+        .await
+        .unwrap();
+    assert_eq!(
+        read.unwrap_err().kind(),
+        std::io::ErrorKind::ConnectionAborted
+    );
 }
