@@ -457,3 +457,43 @@ fn commit_latency() {
         started.elapsed()
     );
 }
+
+#[test]
+fn the_audit_log_goes_on_where_its_beginning_was_removed() {
+    use crate::store::prune::Prune;
+    use serinus_core::audit::{Broken, Head};
+    let home = tempfile::tempdir().unwrap();
+    let store = open(home.path()).unwrap();
+    let mut head = Head::default();
+    let mut batch = records(1, 6);
+    for record in &mut batch.records {
+        let event = record.event.as_mut().unwrap();
+        if event.revision > 4 {
+            event.rollout = "r2".into();
+        }
+        if event.revision != 2 && event.revision != 4 {
+            head.seal(record, serinus_proto::v1::Audit::default());
+        }
+    }
+    store.commit(&batch).unwrap();
+    assert_eq!(store.audit_base().unwrap(), Head::default());
+    let prune = Prune {
+        through: 4,
+        forgotten: [("r1".to_owned(), 4)].into(),
+        ..Prune::default()
+    };
+    while store.prune(&prune).unwrap() {}
+    drop(store);
+    let store = open(home.path()).unwrap();
+    let base = store.audit_base().unwrap();
+    assert_eq!(base.number, 2);
+    let left = store.records(0, usize::MAX).unwrap();
+    assert_eq!(left.len(), 2);
+    let mut followed = Head::default();
+    for record in &left {
+        followed.follow(record, &base).unwrap();
+    }
+    assert_eq!(followed, head);
+    let missing = Head::default().follow(&left[0], &Head::default());
+    assert_eq!(missing, Err(Broken::Missing { first: 1, last: 2 }));
+}
