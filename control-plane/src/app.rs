@@ -209,9 +209,10 @@ fn serve_surfaces(
 ) -> anyhow::Result<JoinSet<anyhow::Result<()>>> {
     let address = grpc.local_addr().context("read the bound address")?;
     let mut surfaces = JoinSet::new();
-    let calls = grpc::serve(grpc, handle.clone(), options, drain.clone());
+    let routes = grpc::routes(handle.clone(), options.tokens.clone(), drain.clone());
+    let calls = grpc::serve(grpc, routes.clone(), options, drain.clone());
     surfaces.spawn(async move { Ok(calls.await?) });
-    let pages = http::serve(http, handle, address, drain);
+    let pages = http::serve(http, handle, address, routes, drain);
     surfaces.spawn(async move { pages.await.context("serve HTTP") });
     Ok(surfaces)
 }

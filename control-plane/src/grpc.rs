@@ -3,6 +3,7 @@
 
 mod admin;
 mod auth;
+pub(crate) mod deadline;
 mod error;
 mod events;
 mod feed;
@@ -17,6 +18,7 @@ mod watches;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use error::{bad_field, bad_fields};
 pub use feed::Feed;
 
 use crate::engine::Handle;
@@ -33,6 +35,7 @@ use std::time::Duration;
 use thiserror::Error;
 use token::{Role, Tokens};
 use tokio::net::TcpListener;
+use tonic::service::Routes;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
@@ -78,17 +81,10 @@ pub enum ServeError {
     Reflection(#[from] tonic_reflection::server::Error),
 }
 
-/// Serves until the drain, then until every call has ended; streams end by themselves.
-///
-/// # Errors
-/// See [`ServeError`].
-pub async fn serve(
-    listener: TcpListener,
-    handle: Handle,
-    options: Options,
-    drain: Drain,
-) -> Result<(), ServeError> {
-    let tokens = options.tokens.map(Arc::new);
+/// The services behind their gates, without a port: calls arrive over gRPC, and over HTTP/JSON, and are the same.
+#[must_use]
+pub fn routes(handle: Handle, tokens: Option<Tokens>, drain: Drain) -> Routes {
+    let tokens = tokens.map(Arc::new);
     let gate = |allowed| Gate::new(tokens.clone(), allowed);
     let watches = Watches::new(drain.clone());
 
@@ -102,9 +98,31 @@ pub async fn serve(
     let outcomes = OutcomesServer::new(outcomes).max_decoding_message_size(REPORT_BYTES);
     let admin = admin::Service::new(handle.clone(), watches);
     let admin = AdminServer::new(admin).max_decoding_message_size(COMMAND_BYTES);
-    let sidecars = sidecars::Service::new(handle, drain.clone());
+    let sidecars = sidecars::Service::new(handle, drain);
     let sidecars = SidecarsServer::new(sidecars).max_decoding_message_size(REPORT_BYTES);
 
+    let routes = Routes::new(InterceptedService::new(rollouts, gate(OPERATOR)))
+        .add_service(InterceptedService::new(models, gate(OPERATOR)))
+        .add_service(InterceptedService::new(events, gate(OPERATOR)))
+        .add_service(InterceptedService::new(admin, gate(OPERATOR)))
+        .add_service(InterceptedService::new(outcomes, gate(BOTH)))
+        .add_service(InterceptedService::new(sidecars, gate(SIDECAR)));
+    let honour = axum::middleware::from_fn(deadline::honour);
+    Routes::from(routes.into_axum_router().layer(honour))
+}
+
+/// Serves until the drain, then until every call has ended; streams end by themselves. `routes` are those of
+/// [`routes`], whose gate `options` name again for what is served here alone.
+///
+/// # Errors
+/// See [`ServeError`].
+pub async fn serve(
+    listener: TcpListener,
+    routes: Routes,
+    options: Options,
+    drain: Drain,
+) -> Result<(), ServeError> {
+    let gate = Gate::new(options.tokens.map(Arc::new), BOTH);
     let (health, health_service) = tonic_health::server::health_reporter();
     for name in SERVICE_NAMES {
         health
@@ -120,16 +138,9 @@ pub async fn serve(
 
     let mut stop = drain.clone();
     builder()
-        .add_service(InterceptedService::new(rollouts, gate(OPERATOR)))
-        .add_service(InterceptedService::new(models, gate(OPERATOR)))
-        .add_service(InterceptedService::new(events, gate(OPERATOR)))
-        .add_service(InterceptedService::new(admin, gate(OPERATOR)))
-        .add_service(InterceptedService::new(outcomes, gate(BOTH)))
-        .add_service(InterceptedService::new(sidecars, gate(SIDECAR)))
+        .add_routes(routes)
         .add_service(health_service)
-        .add_optional_service(
-            reflection.map(|service| InterceptedService::new(service, gate(BOTH))),
-        )
+        .add_optional_service(reflection.map(|service| InterceptedService::new(service, gate)))
         .serve_with_incoming_shutdown(incoming(listener), async move {
             stop.wait().await;
             end(health).await;

@@ -38,6 +38,8 @@ pub const QUARANTINED: &str = "serinus_sidecars_quarantined";
 pub const OUTCOMES: &str = "serinus_outcomes_total";
 /// Open event and rollout watches.
 pub const WATCHES: &str = "serinus_watches";
+/// Requests of the API that came over HTTP, by RPC and gRPC code.
+pub const HTTP_REQUESTS: &str = "serinus_http_requests_total";
 /// Refused credentials.
 pub const DENIED: &str = "serinus_calls_denied_total";
 /// Guardrails that were found broken and do not roll back, by model, guardrail and action.
@@ -127,6 +129,10 @@ fn describe() {
         "1 while there is too little room on the disk for anything but taking canaries back"
     );
     describe_gauge!(WATCHES, "Open watches of rollouts and events");
+    describe_counter!(
+        HTTP_REQUESTS,
+        "Requests of the API that came over HTTP, by RPC and gRPC code"
+    );
     describe_counter!(
         DENIED,
         "Calls with a missing, unknown or insufficient token"

@@ -6,7 +6,7 @@ mod streams;
 mod sync;
 
 use super::token::Tokens;
-use super::{Options, ServeError, serve};
+use super::{Options, ServeError, routes, serve};
 use crate::engine::{Engine, EngineError};
 use crate::store::memory::{Disk, MemoryStore};
 use serinus_proto::v1::{
@@ -42,7 +42,8 @@ impl Harness {
         let (surfaces, drain) = shutdown::channel();
         let (stop_engine, engine_drain) = shutdown::channel();
         let engine = tokio::spawn(engine.run(engine_drain));
-        let server = tokio::spawn(serve(listener, handle, options, drain));
+        let routes = routes(handle, options.tokens.clone(), drain.clone());
+        let server = tokio::spawn(serve(listener, routes, options, drain));
         let channel = Channel::from_shared(address)
             .unwrap()
             .connect()

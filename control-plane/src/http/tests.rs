@@ -25,7 +25,8 @@ async fn probes_metrics_and_the_front_page() {
     let address = listener.local_addr().unwrap();
     let (trigger, drain) = shutdown::channel();
     let grpc = SocketAddr::from(([127, 0, 0, 1], 7400));
-    let served = tokio::spawn(serve(listener, handle, grpc, drain));
+    let routes = crate::grpc::routes(handle.clone(), None, drain.clone());
+    let served = tokio::spawn(serve(listener, handle, grpc, routes, drain));
 
     assert!(get(address, "/healthz").await.starts_with("HTTP/1.1 200"));
     assert!(get(address, "/readyz").await.ends_with("ready\n"));
