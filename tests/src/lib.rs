@@ -6,4 +6,5 @@ pub mod cluster;
 pub mod eventually;
 pub mod load;
 pub mod process;
+pub mod web;
 pub mod world;

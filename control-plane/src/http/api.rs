@@ -57,8 +57,8 @@ impl Api {
     pub(super) async fn answer(&self, request: Request) -> Response<Body> {
         let found = route::find(request.method().as_str(), request.uri().path());
         let name = match &found {
-            Found::Route(route, _) => route.rpc,
-            Found::OtherMethods(_) | Found::Nothing => "none",
+            Found::Route(route, _) => format!("{}.{}", route.service, route.rpc),
+            Found::OtherMethods(_) | Found::Nothing => "none".to_owned(),
         };
         let id = request.headers().get(REQUEST_ID).cloned();
         let mut allow = None;
