@@ -5,5 +5,6 @@ pub mod client;
 pub mod cluster;
 pub mod eventually;
 pub mod load;
+pub mod oracle;
 pub mod process;
 pub mod world;
