@@ -5,6 +5,7 @@ pub mod client;
 pub mod cluster;
 pub mod eventually;
 pub mod load;
+pub mod oracle;
 pub mod process;
 pub mod web;
 pub mod world;
