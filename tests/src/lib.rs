@@ -5,5 +5,7 @@ pub mod client;
 pub mod cluster;
 pub mod eventually;
 pub mod load;
+pub mod page;
 pub mod process;
+pub mod receiver;
 pub mod world;
