@@ -6,7 +6,7 @@ use crate::grpc::token::{self, Tokens};
 use crate::store::Store;
 use crate::store::sled::restore::RestoreError;
 use crate::store::sled::{Options, SledStore};
-use crate::{grpc, http, keeper, maintenance, metrics};
+use crate::{grpc, http, keeper, maintenance, metrics, notify};
 use anyhow::{Context as _, anyhow};
 use serinus_runtime::shutdown::{self, Drain, Trigger};
 use serinus_runtime::telemetry;
@@ -31,13 +31,17 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         }
         Some(Command::Restore(restore)) => return print(&restore.run()?.text),
         Some(Command::Store(store)) => return print(&store.run()?.text),
-        None => {}
+        Some(Command::Webhook { .. }) | None => {}
     }
     let config = config::load(&args, std::env::vars())?;
+    if let Some(Command::Webhook { name }) = &args.command {
+        return test_webhook(&config, name);
+    }
     if args.print_config {
         return print(&toml::to_string(&config).context("print the configuration")?);
     }
     let tokens = tokens(&config)?;
+    notify::load(&config.webhook)?;
     if args.check_config {
         return print("the configuration is right\n");
     }
@@ -78,6 +82,28 @@ fn print(text: &str) -> anyhow::Result<()> {
         .context("write to standard output")
 }
 
+/// Whether a receiver can be reached and takes what is posted.
+fn test_webhook(config: &ControlPlane, name: &str) -> anyhow::Result<()> {
+    let webhooks = notify::load(&config.webhook)?;
+    let Some(webhook) = webhooks.iter().find(|webhook| webhook.name == name) else {
+        let names: Vec<&str> = webhooks
+            .iter()
+            .map(|webhook| webhook.name.as_str())
+            .collect();
+        return Err(anyhow!(
+            "the configuration has no webhook {name:?}; it has: {}",
+            names.join(", ")
+        ));
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.context("start the runtime")?;
+    let posted = runtime.block_on(notify::test_message(webhook));
+    let said = posted.with_context(|| format!("webhook {name}"))?;
+    print(&format!("webhook {name} took a test message: {said}\n"))
+}
+
 fn tokens(config: &ControlPlane) -> anyhow::Result<Option<Tokens>> {
     Ok(config.token_file.as_deref().map(Tokens::read).transpose()?)
 }
@@ -100,6 +126,7 @@ pub struct Server {
     /// Where HTTP is served.
     pub http: SocketAddr,
     surfaces: JoinSet<anyhow::Result<()>>,
+    notifiers: JoinSet<()>,
     engine: JoinHandle<Result<(), EngineError>>,
     stop_surfaces: Trigger,
     stop_engine: Trigger,
@@ -118,8 +145,13 @@ impl Server {
             reserve_bytes: config.disk_reserve_bytes,
             ..Options::new(&config.data_dir)
         };
-        let opened = tokio::task::spawn_blocking(move || open(&options)).await;
-        let (store, engine, handle) = opened.context("open the store")??;
+        let webhooks = notify::load(&config.webhook)?;
+        let opened = tokio::task::spawn_blocking(move || {
+            let (store, engine, handle) = open(&options)?;
+            let webhooks = notify::begin(store.as_ref(), webhooks).context("begin webhooks")?;
+            anyhow::Ok((store, engine, handle, webhooks))
+        });
+        let (store, engine, handle, webhooks) = opened.await.context("open the store")??;
         let grpc_listener = bind("listen", config.listen).await?;
         let http_listener = bind("http", config.http).await?;
         let grpc = grpc_listener
@@ -137,6 +169,7 @@ impl Server {
             config.retention,
             drain.clone(),
         ));
+        let notifiers = notify::start(webhooks, &handle, &drain);
         let options = grpc::Options {
             tokens,
             reflection: grpc.ip().is_loopback(),
@@ -147,6 +180,7 @@ impl Server {
             grpc,
             http,
             surfaces,
+            notifiers,
             engine,
             stop_surfaces,
             stop_engine,
@@ -176,10 +210,14 @@ impl Server {
         }
         tracing::info!("draining");
         self.stop_surfaces.drain();
-        let drained = async { while self.surfaces.join_next().await.is_some() {} };
+        let drained = async {
+            while self.surfaces.join_next().await.is_some() {}
+            while self.notifiers.join_next().await.is_some() {}
+        };
         if tokio::time::timeout(self.deadline, drained).await.is_err() {
             tracing::warn!(after = ?self.deadline, "calls were still open and are cut off");
             self.surfaces.abort_all();
+            self.notifiers.abort_all();
         }
         self.stop_engine.drain();
         self.engine.await.context("the engine panicked")??;

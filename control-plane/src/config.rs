@@ -5,8 +5,10 @@
 
 mod args;
 mod durations;
+mod webhook;
 
 pub use args::{Args, Command};
+pub use webhook::Webhook;
 
 use crate::grpc::token::Role;
 use crate::store::sled::RESERVE_BYTES;
@@ -50,6 +52,9 @@ pub struct ControlPlane {
     pub log: Format,
     /// Which log lines there are, e.g. `info` or `serinus_control_plane=debug,info`; `SERINUS_LOG` wins over it.
     pub log_filter: String,
+    /// Who is told of events.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub webhook: Vec<Webhook>,
 }
 
 impl Default for ControlPlane {
@@ -66,6 +71,7 @@ impl Default for ControlPlane {
             drain: Duration::from_secs(10),
             log: Format::Auto,
             log_filter: "info".into(),
+            webhook: Vec::new(),
         }
     }
 }

@@ -9,4 +9,6 @@ pub mod http;
 mod keeper;
 pub mod maintenance;
 pub mod metrics;
+mod notify;
+mod outbound;
 pub mod store;

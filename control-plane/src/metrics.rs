@@ -55,6 +55,13 @@ pub const EXPORT_AGE: &str = "serinus_store_export_age_seconds";
 /// Exports that could not be written.
 pub const EXPORT_FAILURES: &str = "serinus_store_export_failures_total";
 
+/// Attempts to deliver events to webhooks, by webhook and result.
+pub const WEBHOOK_DELIVERIES: &str = "serinus_webhook_deliveries_total";
+/// Events that a webhook was not told yet.
+pub const WEBHOOK_LAG: &str = "serinus_webhook_lag_events";
+/// How long ago the oldest of them happened.
+pub const WEBHOOK_LAG_SECONDS: &str = "serinus_webhook_lag_seconds";
+
 /// Upper edges of histogram buckets, seconds.
 const BUCKETS: [f64; 14] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
@@ -127,6 +134,18 @@ fn describe() {
     describe_gauge!(
         SHORT_OF_ROOM,
         "1 while there is too little room on the disk for anything but taking canaries back"
+    );
+    describe_counter!(
+        WEBHOOK_DELIVERIES,
+        "Events for webhooks by result: delivered, failed (tried again), given_up, lost (not in the log any more)"
+    );
+    describe_gauge!(
+        WEBHOOK_LAG,
+        "Events in the log that a webhook was not told, or not asked whether it wants them"
+    );
+    describe_gauge!(
+        WEBHOOK_LAG_SECONDS,
+        "Seconds since the oldest event happened that a webhook was not told"
     );
     describe_gauge!(WATCHES, "Open watches of rollouts and events");
     describe_counter!(
