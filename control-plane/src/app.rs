@@ -1,14 +1,14 @@
 //! The daemon: store, engine and surfaces, started in this order and stopped in the other.
 
-use crate::config::{self, Args, Command, ControlPlane};
+use crate::access::callers;
+use crate::config::{self, Args, Command, ControlPlane, Files};
 use crate::engine::{Engine, EngineError};
-use crate::grpc::token::{self, Tokens};
 use crate::store::Store;
 use crate::store::sled::restore::RestoreError;
 use crate::store::sled::{Options, SledStore};
-use crate::{grpc, http, keeper, maintenance, metrics, notify};
+use crate::{grpc, http, keeper, listen, maintenance, metrics, notify, reload};
 use anyhow::{Context as _, anyhow};
-use serinus_runtime::shutdown::{self, Drain, Trigger};
+use serinus_runtime::shutdown::{self, Trigger};
 use serinus_runtime::telemetry;
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -25,8 +25,14 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// If the configuration is wrong, the store cannot be opened, an address cannot be bound, or the engine fails.
 pub fn run(args: Args) -> anyhow::Result<()> {
     match &args.command {
-        Some(Command::Token { name, role }) => {
-            let (secret, line) = token::make(name, *role)?;
+        Some(Command::Token {
+            name,
+            role,
+            models,
+            sidecars,
+        }) => {
+            let bound = (models.as_deref(), sidecars.as_deref());
+            let (secret, line) = callers::make(name, *role, bound)?;
             return print(&format!("secret:  {secret}\nline:    {line}\n"));
         }
         Some(Command::Restore(restore)) => return print(&restore.run()?.text),
@@ -40,7 +46,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     if args.print_config {
         return print(&toml::to_string(&config).context("print the configuration")?);
     }
-    let tokens = tokens(&config)?;
+    let files = config.files()?;
     notify::load(&config.webhook)?;
     if args.check_config {
         return print("the configuration is right\n");
@@ -50,7 +56,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         .enable_all()
         .build();
     let runtime = runtime.context("start the runtime")?;
-    let ended = runtime.block_on(serve(config, tokens));
+    let ended = runtime.block_on(serve(config, files));
     // A read of the store may still be under way on a thread of its own; it changes nothing.
     runtime.shutdown_background();
     ended
@@ -104,12 +110,8 @@ fn test_webhook(config: &ControlPlane, name: &str) -> anyhow::Result<()> {
     print(&format!("webhook {name} took a test message: {said}\n"))
 }
 
-fn tokens(config: &ControlPlane) -> anyhow::Result<Option<Tokens>> {
-    Ok(config.token_file.as_deref().map(Tokens::read).transpose()?)
-}
-
-async fn serve(config: ControlPlane, tokens: Option<Tokens>) -> anyhow::Result<()> {
-    let server = Server::start(&config, tokens).await?;
+async fn serve(config: ControlPlane, files: Files) -> anyhow::Result<()> {
+    let server = Server::with(&config, files).await?;
     let (grpc, http) = (server.grpc, server.http);
     let signal = shutdown::signal();
     print(&format!(
@@ -137,8 +139,13 @@ impl Server {
     /// Opens the store, recovers the engine and serves. The term of this process is on disk before a port is open.
     ///
     /// # Errors
-    /// If the store cannot be opened or an address cannot be bound.
-    pub async fn start(config: &ControlPlane, tokens: Option<Tokens>) -> anyhow::Result<Self> {
+    /// If a file that the configuration names cannot be used, the store cannot be opened or an address cannot be bound.
+    pub async fn start(config: &ControlPlane) -> anyhow::Result<Self> {
+        let files = config.files()?;
+        Self::with(config, files).await
+    }
+
+    async fn with(config: &ControlPlane, files: Files) -> anyhow::Result<Self> {
         metrics::install();
         let options = Options {
             generation: config.generation,
@@ -170,11 +177,29 @@ impl Server {
             drain.clone(),
         ));
         let notifiers = notify::start(webhooks, &handle, &drain);
+        warn_of(&files);
+        let tls = [&files.grpc, &files.http].into_iter().flatten().cloned();
+        tokio::spawn(reload::watch(tls.collect(), Arc::clone(&files.access)));
+        let limits = config.connections();
+        let grpc_in = listen::open(grpc_listener, files.grpc, limits.clone(), grpc::BEGINNING);
+        let http_in = listen::open(http_listener, files.http, limits, http::BEGINNING);
         let options = grpc::Options {
-            tokens,
+            access: files.access,
             reflection: grpc.ip().is_loopback(),
         };
-        let surfaces = serve_surfaces(grpc_listener, http_listener, handle, options, drain)?;
+        let mut surfaces = JoinSet::new();
+        let routes = grpc::routes(handle.clone(), &options.access, drain.clone());
+        let calls = grpc::serve(grpc_in, routes.clone(), options, drain.clone());
+        surfaces.spawn(async move { Ok(calls.await?) });
+        let pages = http::Options {
+            grpc,
+            local: http.ip().is_loopback(),
+        };
+        let pages = http::serve(http_in, handle, routes, pages, drain);
+        surfaces.spawn(async move {
+            pages.await;
+            Ok(())
+        });
         let deadline = config.drain;
         Ok(Self {
             grpc,
@@ -238,21 +263,14 @@ async fn bind(key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
     bound.with_context(|| format!("{key} = {address}: cannot listen there; choose another address"))
 }
 
-fn serve_surfaces(
-    grpc: TcpListener,
-    http: TcpListener,
-    handle: crate::engine::Handle,
-    options: grpc::Options,
-    drain: Drain,
-) -> anyhow::Result<JoinSet<anyhow::Result<()>>> {
-    let address = grpc.local_addr().context("read the bound address")?;
-    let mut surfaces = JoinSet::new();
-    let routes = grpc::routes(handle.clone(), options.tokens.clone(), drain.clone());
-    let calls = grpc::serve(grpc, routes.clone(), options, drain.clone());
-    surfaces.spawn(async move { Ok(calls.await?) });
-    let pages = http::serve(http, handle, address, routes, drain);
-    surfaces.spawn(async move { pages.await.context("serve HTTP") });
-    Ok(surfaces)
+/// What is allowed and yet should be known.
+fn warn_of(files: &Files) {
+    for name in files.access.unbound() {
+        tracing::warn!(
+            name,
+            "whoever has this token or certificate may report for every model; bind it with models= in the token file"
+        );
+    }
 }
 
 #[cfg(test)]

@@ -40,8 +40,12 @@ pub const OUTCOMES: &str = "serinus_outcomes_total";
 pub const WATCHES: &str = "serinus_watches";
 /// Requests of the API that came over HTTP, by RPC and gRPC code.
 pub const HTTP_REQUESTS: &str = "serinus_http_requests_total";
-/// Refused credentials.
+/// Calls that were refused for who made them, by why.
 pub const DENIED: &str = "serinus_calls_denied_total";
+/// Connections that were not let in, by why.
+pub const CONNECTIONS_REFUSED: &str = "serinus_connections_refused_total";
+/// Certificates and the token file read again, by file and result.
+pub const RELOADS: &str = "serinus_reloads_total";
 /// Guardrails that were found broken and do not roll back, by model, guardrail and action.
 pub const BROKEN: &str = "serinus_guardrails_broken_total";
 /// How long a commit took until it was on disk.
@@ -154,7 +158,15 @@ fn describe() {
     );
     describe_counter!(
         DENIED,
-        "Calls with a missing, unknown or insufficient token"
+        "Calls refused for who made them, by why: missing, unknown, certificate, role, sidecar, model, unknown_call"
+    );
+    describe_counter!(
+        CONNECTIONS_REFUSED,
+        "Connections not let in, by why: too_many, too_many_of_one, handshake, slow_handshake, silent"
+    );
+    describe_counter!(
+        RELOADS,
+        "Changed certificates and token files, by what they are and whether they could be used"
     );
     describe_counter!(
         BROKEN,
