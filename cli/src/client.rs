@@ -2,6 +2,7 @@
 //! the way.
 
 mod follow;
+pub(crate) mod lists;
 mod recording;
 
 pub(crate) use follow::{Follow, Update, get, is_lost, try_get};
