@@ -9,6 +9,7 @@ mod feed;
 mod models;
 mod outcomes;
 mod page;
+mod required;
 mod rollouts;
 mod sidecars;
 mod watches;
@@ -22,6 +23,7 @@ pub use feed::Feed;
 use crate::access::{Access, Guard};
 use crate::engine::Handle;
 use crate::listen::Incoming;
+use page::Pages;
 use serinus_proto::FILE_DESCRIPTOR_SET;
 use serinus_proto::v1::{
     admin_server::AdminServer, events_server::EventsServer, models_server::ModelsServer,
@@ -81,16 +83,17 @@ pub enum ServeError {
 #[must_use]
 pub fn routes(handle: Handle, access: &Arc<Access>, drain: Drain) -> Routes {
     let watches = Watches::new(drain.clone());
+    let pages = Pages::new();
 
-    let rollouts = rollouts::Service::new(handle.clone(), watches.clone());
+    let rollouts = rollouts::Service::new(handle.clone(), watches.clone(), pages.clone());
     let rollouts = RolloutsServer::new(rollouts).max_decoding_message_size(COMMAND_BYTES);
-    let models = models::Service::new(handle.clone());
+    let models = models::Service::new(handle.clone(), pages.clone());
     let models = ModelsServer::new(models).max_decoding_message_size(COMMAND_BYTES);
     let events = events::Service::new(handle.clone(), watches.clone());
     let events = EventsServer::new(events).max_decoding_message_size(COMMAND_BYTES);
     let outcomes = outcomes::Service::new(handle.clone());
     let outcomes = OutcomesServer::new(outcomes).max_decoding_message_size(REPORT_BYTES);
-    let admin = admin::Service::new(handle.clone(), watches);
+    let admin = admin::Service::new(handle.clone(), watches, pages);
     let admin = AdminServer::new(admin).max_decoding_message_size(COMMAND_BYTES);
     let sidecars = sidecars::Service::new(handle, drain);
     let sidecars = SidecarsServer::new(sidecars).max_decoding_message_size(REPORT_BYTES);

@@ -1,5 +1,6 @@
 //! The API in front of a real engine with a store in memory.
 
+mod codes;
 mod commands;
 mod refusals;
 mod streams;
