@@ -120,6 +120,8 @@ pub(crate) enum Command {
     Sidecars(cmd::sidecars::Args),
     /// Print how a rollout stands, or wait for its end
     Status(cmd::status::Args),
+    /// Print who did what, and check that nobody has changed it since
+    Audit(cmd::audit::Args),
     /// Copy the whole store of a running control plane into a file
     Backup(cmd::backup::Args),
     /// Make a store from a backup, in an empty directory

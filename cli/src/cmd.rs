@@ -1,5 +1,6 @@
 //! The commands, a file each.
 
+pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod bucket;
 pub(crate) mod certs;
@@ -65,6 +66,7 @@ async fn remote(
         Command::Events(args) => events::run(&args, session).await,
         Command::Sidecars(args) => sidecars::run(&args, session).await,
         Command::Status(args) => status::run(&args, session).await,
+        Command::Audit(args) => audit::run(&args, session).await,
         Command::Backup(args) => backup::run(&args, session).await,
         // `dispatch` has the others.
         _ => Ok(Exit::Ok),

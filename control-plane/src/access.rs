@@ -12,7 +12,7 @@ mod role;
 mod tests;
 
 pub use callers::{Callers, CallersError};
-pub use gate::{Access, Caller};
+pub use gate::{Access, Caller, Shown};
 pub use guard::Guard;
 pub use names::Names;
 pub use role::Role;

@@ -19,6 +19,7 @@ pub use error::StoreError;
 pub use prune::{Exported, Prune};
 pub use room::Shortage;
 
+use serinus_core::audit::Head;
 use serinus_proto::stored::v1 as stored;
 use serinus_proto::v1;
 use std::fmt::Debug;
@@ -150,6 +151,14 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// # Errors
     /// If the log cannot be read.
     fn oldest_revision(&self) -> Result<u64, StoreError>;
+
+    /// The last entry of the audit log that may be gone: of before the log's beginning.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    fn audit_base(&self) -> Result<Head, StoreError> {
+        Ok(Head::default())
+    }
 
     /// Revision of the last event on disk; 0 for an empty log.
     fn last_revision(&self) -> u64;

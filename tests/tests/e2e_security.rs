@@ -179,6 +179,48 @@ async fn certificates_say_who_may_do_what() -> Result<()> {
     let status = told.await?;
     ensure!(!status.contains("\"v2\""), "{status}");
 
+    // Who did that, from where, and that nobody has changed it since.
+    let audit = call(&server, &dev, "admin", &["audit", "-o", "json"]).await?;
+    ensure!(audit.code == Some(0), "{}", audit.err);
+    let audit: serde_json::Value = serde_json::from_str(&audit.out)?;
+    let entry = &audit["entries"][0];
+    ensure!(
+        entry["caller"] == "admin"
+            && entry["identity"] == "spiffe://serinus.dev/admin"
+            && entry["method"] == "serinus.v1.Rollouts/Apply"
+            && entry["from"]
+                .as_str()
+                .is_some_and(|from| from.starts_with("127.0.0.1:"))
+            && entry["before"].is_null()
+            && entry["after"]["model"] == MODEL,
+        "{entry}"
+    );
+    let refused = audit["refusals"].as_array().context("a list")?;
+    let why: Vec<_> = refused
+        .iter()
+        .filter_map(|refusal| refusal["why"].as_str())
+        .collect();
+    ensure!(
+        ["missing", "role", "model"]
+            .iter()
+            .all(|why_| why.contains(why_)),
+        "{why:?}"
+    );
+    let noted = audit["last"].as_str().context("a text")?;
+    let again = call(&server, &dev, "admin", &["audit", "--known", noted]).await?;
+    ensure!(
+        again.code == Some(0) && again.out.contains("as they were written"),
+        "{}",
+        again.out
+    );
+    let forged = format!("1:{}", "0".repeat(64));
+    let forged = call(&server, &dev, "admin", &["audit", "--known", &forged]).await?;
+    ensure!(
+        forged.code == Some(1) && forged.err.contains("cut off or rewritten"),
+        "{}",
+        forged.err
+    );
+
     // The token file and the certificates change under way; nonsense changes nothing.
     std::fs::write(dev.join("tokens"), "nonsense")?;
     std::fs::write(dev.join("server.pem"), "nonsense")?;

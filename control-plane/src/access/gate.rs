@@ -303,6 +303,25 @@ impl Caller {
         Err(self.deny("role", message))
     }
 
+    /// The calls that were refused lately, and how many there were since the start.
+    #[must_use]
+    pub fn refusals(&self) -> (Vec<Refusal>, u64) {
+        self.access.refusals.all()
+    }
+
+    /// Keeps that what it asked for was refused, for reasons of its own.
+    pub fn was_refused(&self, status: &Status) {
+        let from = self.from.map(|from| from.to_string()).unwrap_or_default();
+        self.access.refusals.add(Refusal {
+            time: SystemTime::now(),
+            caller: self.name.clone(),
+            from,
+            method: self.method.to_owned(),
+            why: "command",
+            message: status.message().to_owned(),
+        });
+    }
+
     fn deny(&self, why: &'static str, message: String) -> Status {
         let status = Status::permission_denied(message);
         self.access

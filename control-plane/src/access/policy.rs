@@ -43,6 +43,7 @@ pub const POLICY: &[(&str, Allowed)] = &[
     ),
     ("serinus.v1.Admin/Backup", ADMIN),
     ("serinus.v1.Admin/GetInfo", VIEWER),
+    ("serinus.v1.Admin/ListAudit", ADMIN),
     ("serinus.v1.Admin/ListSidecars", VIEWER),
     ("serinus.v1.Admin/ReleaseSidecar", ADMIN),
     ("serinus.v1.Events/Watch", VIEWER),

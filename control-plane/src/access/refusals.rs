@@ -58,7 +58,7 @@ impl Refusals {
                 ..
             } = &refusal;
             tracing::warn!(
-                %caller, %from, %method, why, %message, unlogged, "call denied"
+                %caller, %from, %method, why, %message, unlogged, "call refused"
             );
         }
         state.total += 1;

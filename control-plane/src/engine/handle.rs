@@ -2,6 +2,7 @@
 
 use super::LATCH_AFTER;
 use super::message::{Message, Reply, Session};
+use super::origin::Origin;
 use crate::store::{Shortage, Store, StoreError};
 use serinus_common::fence::Fence;
 use serinus_core::rollout::Refused;
@@ -233,20 +234,20 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Does a command; the answer comes when it is on disk. `actor` is the name of the caller's token. A rollback whose
+    /// Does a command; the answer comes when it is on disk. `origin` says who asks, for the audit log. A rollback whose
     /// answer takes over 250 ms is pushed as a latch first.
     ///
     /// # Errors
     /// See [`CommandError`].
     pub async fn command(
         &self,
-        actor: &str,
+        origin: impl Into<Origin>,
         command: Command,
     ) -> Result<v1::Rollout, CommandError> {
-        let actor = actor.to_owned();
+        let origin = origin.into();
         let stops = self.stops(&command);
         let answer = self.ask(|reply| Message::Command {
-            actor,
+            origin,
             command,
             reply,
         });
@@ -291,12 +292,12 @@ impl Handle {
     /// See [`CommandError`].
     pub async fn set_stable(
         &self,
-        actor: &str,
+        origin: impl Into<Origin>,
         request: v1::SetStableRequest,
     ) -> Result<v1::Model, CommandError> {
-        let actor = actor.to_owned();
+        let origin = origin.into();
         self.ask(|reply| Message::SetStable {
-            actor,
+            origin,
             request,
             reply,
         })
@@ -310,12 +311,12 @@ impl Handle {
     /// See [`CommandError`].
     pub async fn release(
         &self,
-        actor: &str,
+        origin: impl Into<Origin>,
         request: v1::ReleaseSidecarRequest,
     ) -> Result<v1::SidecarInfo, CommandError> {
-        let actor = actor.to_owned();
+        let origin = origin.into();
         self.ask(|reply| Message::Release {
-            actor,
+            origin,
             request,
             reply,
         })

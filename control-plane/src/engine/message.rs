@@ -1,6 +1,7 @@
 //! What goes through the engine's mailbox.
 
 use super::handle::{Assignments, Command, CommandError};
+use super::origin::Origin;
 use serinus_proto::{stored::v1 as stored, v1};
 use std::sync::Arc;
 use tokio::sync::{broadcast, oneshot, watch};
@@ -18,7 +19,7 @@ pub(super) enum Message {
     /// A command of a person or a program.
     Command {
         /// Who.
-        actor: String,
+        origin: Origin,
         /// What.
         command: Command,
         /// Sent after the commit.
@@ -27,7 +28,7 @@ pub(super) enum Message {
     /// A model's stable variant.
     SetStable {
         /// Who.
-        actor: String,
+        origin: Origin,
         /// What.
         request: v1::SetStableRequest,
         /// Sent after the commit.
@@ -90,7 +91,7 @@ pub(super) enum Message {
     /// A sidecar's reports are to count again.
     Release {
         /// Who asks.
-        actor: String,
+        origin: Origin,
         /// What.
         request: v1::ReleaseSidecarRequest,
         /// Sent after the commit.

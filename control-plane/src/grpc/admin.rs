@@ -1,10 +1,11 @@
 //! The control plane about itself.
 
+mod audit;
 mod backup;
 
-use super::error;
 use super::feed::Feed;
 use super::page::{self, Asked, Pages};
+use super::rollouts::refused;
 use super::watches::Watches;
 use crate::access::guard::caller;
 use crate::engine::Handle;
@@ -79,16 +80,30 @@ impl Admin for Service {
         Ok(Response::new(feed))
     }
 
+    type ListAuditStream = Feed<v1::ListAuditResponse>;
+
+    async fn list_audit(
+        &self,
+        request: Request<v1::ListAuditRequest>,
+    ) -> Result<Response<Self::ListAuditStream>, Status> {
+        let refusals = caller(&request)?.refusals();
+        let after = request.into_inner().after_revision;
+        let handle = self.handle.clone();
+        let feed = self
+            .watches
+            .start(move |watcher| audit::run(handle, watcher, after, refusals))?;
+        Ok(Response::new(feed))
+    }
+
     async fn release_sidecar(
         &self,
         request: Request<v1::ReleaseSidecarRequest>,
     ) -> Result<Response<v1::SidecarInfo>, Status> {
         let caller = caller(&request)?;
-        let released = self
-            .handle
-            .release(&caller.name, request.into_inner())
-            .await;
+        let released = self.handle.release(&caller, request.into_inner()).await;
         super::rollouts::count("release_sidecar", &released);
-        released.map(Response::new).map_err(error::command)
+        released
+            .map(Response::new)
+            .map_err(|error| refused(&caller, error))
     }
 }

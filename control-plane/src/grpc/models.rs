@@ -1,6 +1,7 @@
 //! Models and their stable variants.
 
 use super::page::{self, Asked, Pages};
+use super::rollouts::refused;
 use super::{error, required};
 use crate::access::guard::caller;
 use crate::engine::Handle;
@@ -66,11 +67,9 @@ impl Models for Service {
         request: Request<v1::SetStableRequest>,
     ) -> Result<Response<v1::Model>, Status> {
         let caller = caller(&request)?;
-        let set = self
-            .handle
-            .set_stable(&caller.name, request.into_inner())
-            .await;
+        let set = self.handle.set_stable(&caller, request.into_inner()).await;
         super::rollouts::count("set_stable", &set);
-        set.map(Response::new).map_err(error::command)
+        set.map(Response::new)
+            .map_err(|error| refused(&caller, error))
     }
 }

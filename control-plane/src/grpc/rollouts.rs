@@ -8,8 +8,8 @@ use super::feed::Feed;
 use super::page::{self, Asked, Pages};
 use super::watches::Watches;
 use super::{error, required};
-use crate::access::Role;
 use crate::access::guard::caller;
+use crate::access::{Caller, Role};
 use crate::engine::{Command, CommandError, Handle, Verb};
 use crate::metrics::COMMANDS;
 use serinus_core::plan;
@@ -47,9 +47,10 @@ impl Service {
         let caller = caller(&request)?;
         let command = command(request.into_inner());
         required::check(&command, &self.handle.views())?;
-        let done = self.handle.command(&caller.name, command).await;
+        let done = self.handle.command(&caller, command).await;
         count(verb, &done);
-        done.map(Response::new).map_err(error::command)
+        done.map(Response::new)
+            .map_err(|error| refused(&caller, error))
     }
 
     /// What goes past the steps of a plan that asks for an approval takes whoever may give it.
@@ -71,6 +72,13 @@ impl Service {
         let rollout = views.find(name).cloned();
         rollout.ok_or_else(|| error::not_found("rollout", name))
     }
+}
+
+/// The status of a command that was not done; kept with the refused calls.
+pub(super) fn refused(caller: &Caller, error: CommandError) -> Status {
+    let status = error::command(error);
+    caller.was_refused(&status);
+    status
 }
 
 /// Counts a command by its result.

@@ -1,5 +1,6 @@
 //! The surfaces over loopback, in front of a real engine with a store in memory.
 
+mod audit;
 mod commands;
 mod recordings;
 mod streams;
