@@ -2,6 +2,7 @@
 //! the way.
 
 mod follow;
+pub(crate) mod lists;
 mod recording;
 mod secure;
 

@@ -6,7 +6,7 @@ use crate::engine::{Engine, EngineError};
 use crate::store::Store;
 use crate::store::sled::restore::RestoreError;
 use crate::store::sled::{Options, SledStore};
-use crate::{grpc, http, keeper, listen, maintenance, metrics, reload};
+use crate::{grpc, http, keeper, listen, maintenance, metrics, notify, reload};
 use anyhow::{Context as _, anyhow};
 use serinus_runtime::shutdown::{self, Trigger};
 use serinus_runtime::telemetry;
@@ -37,13 +37,17 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         }
         Some(Command::Restore(restore)) => return print(&restore.run()?.text),
         Some(Command::Store(store)) => return print(&store.run()?.text),
-        None => {}
+        Some(Command::Webhook { .. }) | None => {}
     }
     let config = config::load(&args, std::env::vars())?;
+    if let Some(Command::Webhook { name }) = &args.command {
+        return test_webhook(&config, name);
+    }
     if args.print_config {
         return print(&toml::to_string(&config).context("print the configuration")?);
     }
     let files = config.files()?;
+    notify::load(&config.webhook)?;
     if args.check_config {
         return print("the configuration is right\n");
     }
@@ -84,6 +88,28 @@ fn print(text: &str) -> anyhow::Result<()> {
         .context("write to standard output")
 }
 
+/// Whether a receiver can be reached and takes what is posted.
+fn test_webhook(config: &ControlPlane, name: &str) -> anyhow::Result<()> {
+    let webhooks = notify::load(&config.webhook)?;
+    let Some(webhook) = webhooks.iter().find(|webhook| webhook.name == name) else {
+        let names: Vec<&str> = webhooks
+            .iter()
+            .map(|webhook| webhook.name.as_str())
+            .collect();
+        return Err(anyhow!(
+            "the configuration has no webhook {name:?}; it has: {}",
+            names.join(", ")
+        ));
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.context("start the runtime")?;
+    let posted = runtime.block_on(notify::test_message(webhook));
+    let said = posted.with_context(|| format!("webhook {name}"))?;
+    print(&format!("webhook {name} took a test message: {said}\n"))
+}
+
 async fn serve(config: ControlPlane, files: Files) -> anyhow::Result<()> {
     let server = Server::with(&config, files).await?;
     let (grpc, http) = (server.grpc, server.http);
@@ -102,6 +128,7 @@ pub struct Server {
     /// Where HTTP is served.
     pub http: SocketAddr,
     surfaces: JoinSet<anyhow::Result<()>>,
+    notifiers: JoinSet<()>,
     engine: JoinHandle<Result<(), EngineError>>,
     stop_surfaces: Trigger,
     stop_engine: Trigger,
@@ -125,8 +152,13 @@ impl Server {
             reserve_bytes: config.disk_reserve_bytes,
             ..Options::new(&config.data_dir)
         };
-        let opened = tokio::task::spawn_blocking(move || open(&options)).await;
-        let (store, engine, handle) = opened.context("open the store")??;
+        let webhooks = notify::load(&config.webhook)?;
+        let opened = tokio::task::spawn_blocking(move || {
+            let (store, engine, handle) = open(&options)?;
+            let webhooks = notify::begin(store.as_ref(), webhooks).context("begin webhooks")?;
+            anyhow::Ok((store, engine, handle, webhooks))
+        });
+        let (store, engine, handle, webhooks) = opened.await.context("open the store")??;
         let grpc_listener = bind("listen", config.listen).await?;
         let http_listener = bind("http", config.http).await?;
         let grpc = grpc_listener
@@ -144,6 +176,7 @@ impl Server {
             config.retention,
             drain.clone(),
         ));
+        let notifiers = notify::start(webhooks, &handle, &drain);
         warn_of(&files);
         let tls = [&files.grpc, &files.http].into_iter().flatten().cloned();
         tokio::spawn(reload::watch(tls.collect(), Arc::clone(&files.access)));
@@ -155,9 +188,14 @@ impl Server {
             reflection: grpc.ip().is_loopback(),
         };
         let mut surfaces = JoinSet::new();
-        let calls = grpc::serve(grpc_in, handle.clone(), options, drain.clone());
+        let routes = grpc::routes(handle.clone(), &options.access, drain.clone());
+        let calls = grpc::serve(grpc_in, routes.clone(), options, drain.clone());
         surfaces.spawn(async move { Ok(calls.await?) });
-        let pages = http::serve(http_in, handle, grpc, drain);
+        let pages = http::Options {
+            grpc,
+            local: http.ip().is_loopback(),
+        };
+        let pages = http::serve(http_in, handle, routes, pages, drain);
         surfaces.spawn(async move {
             pages.await;
             Ok(())
@@ -167,6 +205,7 @@ impl Server {
             grpc,
             http,
             surfaces,
+            notifiers,
             engine,
             stop_surfaces,
             stop_engine,
@@ -196,10 +235,14 @@ impl Server {
         }
         tracing::info!("draining");
         self.stop_surfaces.drain();
-        let drained = async { while self.surfaces.join_next().await.is_some() {} };
+        let drained = async {
+            while self.surfaces.join_next().await.is_some() {}
+            while self.notifiers.join_next().await.is_some() {}
+        };
         if tokio::time::timeout(self.deadline, drained).await.is_err() {
             tracing::warn!(after = ?self.deadline, "calls were still open and are cut off");
             self.surfaces.abort_all();
+            self.notifiers.abort_all();
         }
         self.stop_engine.drain();
         self.engine.await.context("the engine panicked")??;

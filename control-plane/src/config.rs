@@ -7,10 +7,12 @@ mod args;
 mod durations;
 mod limits;
 mod tls;
+mod webhook;
 
 pub use args::{Args, Command};
 pub use limits::ConnectionLimits;
 pub use tls::TlsFiles;
+pub use webhook::Webhook;
 
 use crate::access::{Access, CallersError, Role};
 use crate::listen::Limits;
@@ -63,6 +65,9 @@ pub struct ControlPlane {
     pub tls: TlsFiles,
     /// How many connections there may be.
     pub limits: ConnectionLimits,
+    /// Who is told of events.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub webhook: Vec<Webhook>,
 }
 
 impl Default for ControlPlane {
@@ -79,6 +84,7 @@ impl Default for ControlPlane {
             drain: Duration::from_secs(10),
             log: Format::Auto,
             log_filter: "info".into(),
+            webhook: Vec::new(),
             tls: TlsFiles::default(),
             limits: ConnectionLimits::default(),
         }

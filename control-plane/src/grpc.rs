@@ -2,12 +2,14 @@
 //! drain, and errors as statuses.
 
 mod admin;
+pub(crate) mod deadline;
 mod error;
 mod events;
 mod feed;
 mod models;
 mod outcomes;
 mod page;
+mod required;
 mod rollouts;
 mod sidecars;
 mod watches;
@@ -15,11 +17,13 @@ mod watches;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use error::{bad_field, bad_fields};
 pub use feed::Feed;
 
 use crate::access::{Access, Guard};
 use crate::engine::Handle;
 use crate::listen::{Incoming, Opening};
+use page::Pages;
 use serinus_proto::FILE_DESCRIPTOR_SET;
 use serinus_proto::v1::{
     admin_server::AdminServer, events_server::EventsServer, models_server::ModelsServer,
@@ -33,6 +37,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
@@ -85,32 +90,47 @@ pub enum ServeError {
     Reflection(#[from] tonic_reflection::server::Error),
 }
 
-/// Serves until the drain, then until every call has ended; streams end by themselves.
-///
-/// # Errors
-/// See [`ServeError`].
-pub async fn serve(
-    incoming: Incoming,
-    handle: Handle,
-    options: Options,
-    drain: Drain,
-) -> Result<(), ServeError> {
-    let access = &options.access;
+/// The services behind their guard, without a port: calls arrive over gRPC, and over HTTP/JSON, and are the same.
+#[must_use]
+pub fn routes(handle: Handle, access: &Arc<Access>, drain: Drain) -> Routes {
     let watches = Watches::new(drain.clone());
+    let pages = Pages::new();
 
-    let rollouts = rollouts::Service::new(handle.clone(), watches.clone());
+    let rollouts = rollouts::Service::new(handle.clone(), watches.clone(), pages.clone());
     let rollouts = RolloutsServer::new(rollouts).max_decoding_message_size(COMMAND_BYTES);
-    let models = models::Service::new(handle.clone());
+    let models = models::Service::new(handle.clone(), pages.clone());
     let models = ModelsServer::new(models).max_decoding_message_size(COMMAND_BYTES);
     let events = events::Service::new(handle.clone(), watches.clone());
     let events = EventsServer::new(events).max_decoding_message_size(COMMAND_BYTES);
     let outcomes = outcomes::Service::new(handle.clone());
     let outcomes = OutcomesServer::new(outcomes).max_decoding_message_size(REPORT_BYTES);
-    let admin = admin::Service::new(handle.clone(), watches);
+    let admin = admin::Service::new(handle.clone(), watches, pages);
     let admin = AdminServer::new(admin).max_decoding_message_size(COMMAND_BYTES);
-    let sidecars = sidecars::Service::new(handle, drain.clone());
+    let sidecars = sidecars::Service::new(handle, drain);
     let sidecars = SidecarsServer::new(sidecars).max_decoding_message_size(REPORT_BYTES);
 
+    let routes = Routes::new(Guard::new(access, rollouts))
+        .add_service(Guard::new(access, models))
+        .add_service(Guard::new(access, events))
+        .add_service(Guard::new(access, admin))
+        .add_service(Guard::new(access, outcomes))
+        .add_service(Guard::new(access, sidecars));
+    let honour = axum::middleware::from_fn(deadline::honour);
+    Routes::from(routes.into_axum_router().layer(honour))
+}
+
+/// Serves until the drain, then until every call has ended; streams end by themselves. `routes` are those of
+/// [`routes`], whose callers `options` name again for what is served here alone.
+///
+/// # Errors
+/// See [`ServeError`].
+pub async fn serve(
+    incoming: Incoming,
+    routes: Routes,
+    options: Options,
+    drain: Drain,
+) -> Result<(), ServeError> {
+    let access = &options.access;
     let (health, health_service) = tonic_health::server::health_reporter();
     for name in SERVICE_NAMES {
         health
@@ -127,12 +147,7 @@ pub async fn serve(
     let incoming = ReceiverStream::new(incoming).map(Ok::<_, Infallible>);
     let mut stop = drain.clone();
     builder()
-        .add_service(Guard::new(access, rollouts))
-        .add_service(Guard::new(access, models))
-        .add_service(Guard::new(access, events))
-        .add_service(Guard::new(access, admin))
-        .add_service(Guard::new(access, outcomes))
-        .add_service(Guard::new(access, sidecars))
+        .add_routes(routes)
         .add_service(Guard::new(access, health_service))
         .add_optional_service(reflection.map(|service| Guard::new(access, service)))
         .serve_with_incoming_shutdown(incoming, async move {

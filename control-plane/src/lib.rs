@@ -11,5 +11,7 @@ mod keeper;
 pub mod listen;
 pub mod maintenance;
 pub mod metrics;
+mod notify;
+mod outbound;
 mod reload;
 pub mod store;

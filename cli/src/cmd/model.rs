@@ -1,6 +1,7 @@
 //! `serinus model ...`.
 
 use crate::args::values;
+use crate::client::lists;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{json, table::table};
@@ -59,7 +60,7 @@ pub(crate) struct SetStable {
 pub(crate) async fn run(command: Command, session: &mut Session<'_, '_>) -> Result<Exit, Failure> {
     match command {
         Command::List => {
-            let models = list(session).await?;
+            let models = lists::models(&session.client).await?;
             session.emit(
                 || Value::from_iter(models.iter().map(json::model)),
                 || text(&models),
@@ -113,17 +114,6 @@ fn row(model: &v1::Model) -> Vec<String> {
         stable.endpoints.join(", "),
         active.to_owned(),
     ]
-}
-
-async fn list(session: &Session<'_, '_>) -> Result<Vec<v1::Model>, Failure> {
-    let client = &session.client;
-    let listed = client
-        .ask(|| {
-            let mut models = client.models();
-            async move { models.list_models(v1::ListModelsRequest {}).await }
-        })
-        .await?;
-    Ok(listed.models)
 }
 
 /// One model.

@@ -1,5 +1,6 @@
 //! `serinus sidecars`.
 
+use crate::client::lists;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{json, table::table};
@@ -11,6 +12,7 @@ use serinus_proto::v1;
 const EXAMPLES: &str = "\
 Examples:
   serinus sidecars
+  serinus sidecars --model recommender --label ring=0
   serinus sidecars --release host-a --reason 'its clock was set'
   serinus sidecars -o json | jq -r '.[] | select(.connected | not) | .sidecar'";
 
@@ -21,12 +23,24 @@ pub(crate) struct Args {
     /// Only sidecars that serve this model
     #[arg(long)]
     model: Option<String>,
+    /// Only sidecars with this label; may be given more than once, then all of them
+    #[arg(long, value_name = "NAME=VALUE", value_parser = label)]
+    label: Vec<(String, String)>,
     /// Let the reports of this sidecar count again, which were refused because one of them could not be true
-    #[arg(long, value_name = "SIDECAR", conflicts_with = "model")]
+    #[arg(long, value_name = "SIDECAR", conflicts_with_all = ["model", "label"])]
     release: Option<String>,
     /// Why; kept in the event
     #[arg(long, requires = "release")]
     reason: Option<String>,
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err(format!(
+            "`{text}` is no label; write NAME=VALUE, such as ring=0"
+        )),
+    }
 }
 
 pub(crate) async fn run(args: &Args, session: &mut Session<'_, '_>) -> Result<Exit, Failure> {
@@ -40,16 +54,12 @@ pub(crate) async fn run(args: &Args, session: &mut Session<'_, '_>) -> Result<Ex
             async move { admin.get_info(v1::GetInfoRequest {}).await }
         })
         .await?;
-    let listed = client
-        .ask(|| {
-            let mut admin = client.admin();
-            async move { admin.list_sidecars(v1::ListSidecarsRequest {}).await }
-        })
-        .await?;
-    let mut sidecars = listed.sidecars;
-    if let Some(model) = &args.model {
-        sidecars.retain(|sidecar| sidecar.models.iter().any(|served| served.model == *model));
-    }
+    let request = v1::ListSidecarsRequest {
+        model: args.model.clone().unwrap_or_default(),
+        labels: args.label.iter().cloned().collect(),
+        ..v1::ListSidecarsRequest::default()
+    };
+    let sidecars = lists::sidecars(client, request).await?;
     session.emit(
         || Value::from_iter(sidecars.iter().map(json::sidecar)),
         || alarm(&info) + &text(&sidecars, now_ms()),

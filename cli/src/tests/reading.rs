@@ -325,6 +325,12 @@ async fn sidecars_can_be_narrowed_to_a_model() {
         ..Default::default()
     };
     fake.world().sidecars = vec![sidecar("host-a", "m"), sidecar("host-b", "other")];
+    // The fake sends them on a page each.
+    let all = serinus(&fake, &["sidecars", "-o", "json"]).await.json();
+    assert_eq!(all.as_array().unwrap().len(), 2);
+    fake.world().sidecars[1].labels = [("ring".into(), "0".into())].into();
+    let ring = serinus(&fake, &["sidecars", "--label", "ring=0", "-o", "json"]).await;
+    assert_eq!(ring.json()[0]["sidecar"], "host-b");
     let json = serinus(&fake, &["sidecars", "--model", "m", "-o", "json"])
         .await
         .json();

@@ -66,6 +66,11 @@ pub enum Command {
     /// Check or repair a store while no control plane runs on it
     #[command(subcommand)]
     Store(Store),
+    /// Post a test message to a webhook of the configuration, and say what came of it
+    Webhook {
+        /// Its name
+        name: String,
+    },
     /// Make a token: prints the secret for its bearer and the line for the token file, which has only a hash of it
     Token {
         /// Who will use it; the name is kept in every event that it causes

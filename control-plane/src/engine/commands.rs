@@ -355,6 +355,15 @@ impl Desk<'_> {
         actor: &str,
         request: &v1::SetStableRequest,
     ) -> Result<Named, Stop> {
+        if request.request_id.is_empty() && !request.validate_only {
+            let mut violations = vec![v1::Violation {
+                path: "request_id".to_owned(),
+                message: CommandError::RequestIdMissing.to_string(),
+            }];
+            let stable = request.stable.clone().unwrap_or_default();
+            violations.extend(check_stable(&request.model, &stable));
+            return Err(CommandError::Invalid(violations).into());
+        }
         let content = requests::content("SetStable", &request.encode_to_vec());
         if let Some(done) = self.known(&request.request_id, content, request.validate_only)? {
             return Ok(Named::Model(done));

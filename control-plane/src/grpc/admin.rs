@@ -4,6 +4,7 @@ mod audit;
 mod backup;
 
 use super::feed::Feed;
+use super::page::{self, Asked, Pages};
 use super::rollouts::refused;
 use super::watches::Watches;
 use crate::access::guard::caller;
@@ -16,11 +17,16 @@ use tonic::{Request, Response, Status};
 pub(super) struct Service {
     handle: Handle,
     watches: Watches,
+    pages: Pages,
 }
 
 impl Service {
-    pub(super) fn new(handle: Handle, watches: Watches) -> Self {
-        Self { handle, watches }
+    pub(super) fn new(handle: Handle, watches: Watches, pages: Pages) -> Self {
+        Self {
+            handle,
+            watches,
+            pages,
+        }
     }
 }
 
@@ -28,15 +34,33 @@ impl Service {
 impl Admin for Service {
     async fn list_sidecars(
         &self,
-        _: Request<v1::ListSidecarsRequest>,
+        request: Request<v1::ListSidecarsRequest>,
     ) -> Result<Response<v1::ListSidecarsResponse>, Status> {
+        let mut request = request.into_inner();
+        let token = std::mem::take(&mut request.page_token);
+        let size = std::mem::take(&mut request.page_size);
+        let asked = Asked {
+            token: &token,
+            size: page::size(size, page::NAMED, page::MOST_NAMED),
+            filters: page::filters("sidecars", &request),
+            newest_first: false,
+        };
+        let wanted = |sidecar: &v1::SidecarInfo| {
+            let serves = |of: &v1::SidecarModel| of.model == request.model;
+            let mut labels = request.labels.iter();
+            (request.model.is_empty() || sidecar.models.iter().any(serves))
+                && (sidecar.connected || !request.connected_only)
+                && labels.all(|(name, value)| sidecar.labels.get(name) == Some(value))
+        };
         let views = self.handle.views();
-        let sidecars = views
-            .sidecars
-            .values()
-            .map(|sidecar| (**sidecar).clone())
-            .collect();
-        Ok(Response::new(v1::ListSidecarsResponse { sidecars }))
+        let page = self
+            .pages
+            .list(views, asked, |views| &views.sidecars, wanted)?;
+        Ok(Response::new(v1::ListSidecarsResponse {
+            sidecars: page.items,
+            next_page_token: page.next,
+            revision: page.revision,
+        }))
     }
 
     async fn get_info(&self, _: Request<v1::GetInfoRequest>) -> Result<Response<v1::Info>, Status> {

@@ -1,7 +1,8 @@
 //! Models and their stable variants.
 
-use super::error;
+use super::page::{self, Asked, Pages};
 use super::rollouts::refused;
+use super::{error, required};
 use crate::access::guard::caller;
 use crate::engine::Handle;
 use serinus_proto::v1::{self, models_server::Models};
@@ -11,11 +12,12 @@ use tonic::{Request, Response, Status};
 #[derive(Debug)]
 pub(super) struct Service {
     handle: Handle,
+    pages: Pages,
 }
 
 impl Service {
-    pub(super) fn new(handle: Handle) -> Self {
-        Self { handle }
+    pub(super) fn new(handle: Handle, pages: Pages) -> Self {
+        Self { handle, pages }
     }
 }
 
@@ -23,15 +25,27 @@ impl Service {
 impl Models for Service {
     async fn list_models(
         &self,
-        _: Request<v1::ListModelsRequest>,
+        request: Request<v1::ListModelsRequest>,
     ) -> Result<Response<v1::ListModelsResponse>, Status> {
+        let mut request = request.into_inner();
+        let token = std::mem::take(&mut request.page_token);
+        let size = std::mem::take(&mut request.page_size);
+        let asked = Asked {
+            token: &token,
+            size: page::size(size, page::NAMED, page::MOST_NAMED),
+            filters: page::filters("models", &request),
+            newest_first: false,
+        };
+        let wanted = |model: &v1::Model| !request.active_only || !model.active_rollout.is_empty();
         let views = self.handle.views();
-        let models = views
-            .models
-            .values()
-            .map(|model| (**model).clone())
-            .collect();
-        Ok(Response::new(v1::ListModelsResponse { models }))
+        let page = self
+            .pages
+            .list(views, asked, |views| &views.models, wanted)?;
+        Ok(Response::new(v1::ListModelsResponse {
+            models: page.items,
+            next_page_token: page.next,
+            revision: page.revision,
+        }))
     }
 
     async fn get_model(
@@ -39,6 +53,7 @@ impl Models for Service {
         request: Request<v1::GetModelRequest>,
     ) -> Result<Response<v1::Model>, Status> {
         let name = request.into_inner().model;
+        required::name("model", &name)?;
         let views = self.handle.views();
         let model = views
             .models

@@ -5,8 +5,9 @@ mod recording;
 mod watch;
 
 use super::feed::Feed;
+use super::page::{self, Asked, Pages};
 use super::watches::Watches;
-use super::{error, page};
+use super::{error, required};
 use crate::access::guard::caller;
 use crate::access::{Caller, Role};
 use crate::engine::{Command, CommandError, Handle, Verb};
@@ -16,16 +17,25 @@ use serinus_proto::v1::{self, rollouts_server::Rollouts};
 use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
+/// Of a page.
+const ROLLOUTS: usize = 50;
+const MOST_ROLLOUTS: usize = 500;
+
 /// Serves `Rollouts`.
 #[derive(Debug)]
 pub(super) struct Service {
     handle: Handle,
     watches: Watches,
+    pages: Pages,
 }
 
 impl Service {
-    pub(super) fn new(handle: Handle, watches: Watches) -> Self {
-        Self { handle, watches }
+    pub(super) fn new(handle: Handle, watches: Watches, pages: Pages) -> Self {
+        Self {
+            handle,
+            watches,
+            pages,
+        }
     }
 
     async fn command<T>(
@@ -35,10 +45,9 @@ impl Service {
         command: impl FnOnce(T) -> Command,
     ) -> Result<Response<v1::Rollout>, Status> {
         let caller = caller(&request)?;
-        let done = self
-            .handle
-            .command(&caller, command(request.into_inner()))
-            .await;
+        let command = command(request.into_inner());
+        required::check(&command, &self.handle.views())?;
+        let done = self.handle.command(&caller, command).await;
         count(verb, &done);
         done.map(Response::new)
             .map_err(|error| refused(&caller, error))
@@ -58,6 +67,7 @@ impl Service {
     }
 
     fn find(&self, name: &str) -> Result<Arc<v1::Rollout>, Status> {
+        let name = required::name("rollout", name)?;
         let views = self.handle.views();
         let rollout = views.find(name).cloned();
         rollout.ok_or_else(|| error::not_found("rollout", name))
@@ -104,7 +114,30 @@ impl Rollouts for Service {
         &self,
         request: Request<v1::ListRolloutsRequest>,
     ) -> Result<Response<v1::ListRolloutsResponse>, Status> {
-        page::rollouts(&self.handle.views(), request.get_ref()).map(Response::new)
+        let mut request = request.into_inner();
+        let token = std::mem::take(&mut request.page_token);
+        let size = std::mem::take(&mut request.page_size);
+        let asked = Asked {
+            token: &token,
+            size: page::size(size, ROLLOUTS, MOST_ROLLOUTS),
+            filters: page::filters("rollouts", &request),
+            newest_first: true,
+        };
+        let wanted = |rollout: &v1::Rollout| {
+            (request.model.is_empty() || rollout.model == request.model)
+                && (request.states.is_empty() || request.states.contains(&rollout.state))
+                && !(request.active_only && page::is_over(rollout))
+        };
+        // Ids sort by age.
+        let views = self.handle.views();
+        let page = self
+            .pages
+            .list(views, asked, |views| &views.rollouts, wanted)?;
+        Ok(Response::new(v1::ListRolloutsResponse {
+            rollouts: page.items,
+            next_page_token: page.next,
+            revision: page.revision,
+        }))
     }
 
     async fn watch(

@@ -6,7 +6,7 @@ mod recordings;
 mod streams;
 mod sync;
 
-use super::{BEGINNING, Options, ServeError, serve};
+use super::{BEGINNING, Options, ServeError, routes, serve};
 use crate::access::{Access, Callers};
 use crate::engine::{Engine, EngineError};
 use crate::listen::{Limits, open};
@@ -45,7 +45,8 @@ impl Harness {
         let (surfaces, drain) = shutdown::channel();
         let (stop_engine, engine_drain) = shutdown::channel();
         let engine = tokio::spawn(engine.run(engine_drain));
-        let server = tokio::spawn(serve(incoming, handle, options, drain));
+        let routes = routes(handle, &options.access, drain.clone());
+        let server = tokio::spawn(serve(incoming, routes, options, drain));
         let channel = Channel::from_shared(address)
             .unwrap()
             .connect()

@@ -27,7 +27,9 @@ async fn probes_metrics_and_the_front_page() {
     let incoming = crate::listen::open(listener, None, Limits::default(), BEGINNING);
     let (trigger, drain) = shutdown::channel();
     let grpc = SocketAddr::from(([127, 0, 0, 1], 7400));
-    let served = tokio::spawn(serve(incoming, handle, grpc, drain));
+    let routes = crate::grpc::routes(handle.clone(), &Arc::default(), drain.clone());
+    let options = Options { grpc, local: true };
+    let served = tokio::spawn(serve(incoming, handle, routes, options, drain));
 
     assert!(get(address, "/healthz").await.starts_with("HTTP/1.1 200"));
     assert!(get(address, "/readyz").await.ends_with("ready\n"));

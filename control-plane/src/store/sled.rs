@@ -390,6 +390,11 @@ impl Store for SledStore {
         })
     }
 
+    fn webhooks(&self) -> Result<Vec<stored::Webhook>, StoreError> {
+        let all = self.read_sealed(&[key::WEBHOOK])?;
+        Ok(all.into_iter().map(|(_, webhook)| webhook).collect())
+    }
+
     fn audit_base(&self) -> Result<audit::Head, StoreError> {
         let anchor: Option<(Vec<u8>, stored::Anchor)> = self.read_sealed(&[key::ANCHOR])?.pop();
         Ok(anchor.map_or_else(audit::Head::default, |(_, anchor)| base(anchor)))

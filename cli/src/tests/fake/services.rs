@@ -74,6 +74,7 @@ impl Rollouts for Services {
         Ok(Response::new(v1::ListRolloutsResponse {
             rollouts: vec![rollout],
             next_page_token: if first { "2" } else { "" }.to_owned(),
+            ..Default::default()
         }))
     }
 
@@ -185,7 +186,10 @@ impl Models for Services {
         _: Request<v1::ListModelsRequest>,
     ) -> Answer<v1::ListModelsResponse> {
         let models = self.world().model.clone().into_iter().collect();
-        Ok(Response::new(v1::ListModelsResponse { models }))
+        Ok(Response::new(v1::ListModelsResponse {
+            models,
+            ..Default::default()
+        }))
     }
 
     async fn get_model(&self, _: Request<v1::GetModelRequest>) -> Answer<v1::Model> {
@@ -246,12 +250,31 @@ impl Events for Services {
 
 #[tonic::async_trait]
 impl Admin for Services {
+    /// A sidecar a page, however long the page may be.
     async fn list_sidecars(
         &self,
-        _: Request<v1::ListSidecarsRequest>,
+        request: Request<v1::ListSidecarsRequest>,
     ) -> Answer<v1::ListSidecarsResponse> {
-        let sidecars = self.world().sidecars.clone();
-        Ok(Response::new(v1::ListSidecarsResponse { sidecars }))
+        let request = request.into_inner();
+        let at: usize = request.page_token.parse().unwrap_or(0);
+        let wanted = |of: &&v1::SidecarInfo| {
+            let serves = of.models.iter().any(|served| served.model == request.model);
+            let mut labels = request.labels.iter();
+            (request.model.is_empty() || serves)
+                && labels.all(|(name, value)| of.labels.get(name) == Some(value))
+        };
+        let world = self.world();
+        let all: Vec<_> = world.sidecars.iter().filter(wanted).cloned().collect();
+        let more = at + 1 < all.len();
+        Ok(Response::new(v1::ListSidecarsResponse {
+            sidecars: all.into_iter().skip(at).take(1).collect(),
+            next_page_token: if more {
+                (at + 1).to_string()
+            } else {
+                String::new()
+            },
+            ..Default::default()
+        }))
     }
 
     async fn get_info(&self, _: Request<v1::GetInfoRequest>) -> Answer<v1::Info> {

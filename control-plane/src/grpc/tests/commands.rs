@@ -220,7 +220,7 @@ async fn a_promoted_models_stable_can_be_named() {
         Code::NotFound
     );
     let all = models
-        .list_models(v1::ListModelsRequest {})
+        .list_models(v1::ListModelsRequest::default())
         .await
         .unwrap()
         .into_inner();
