@@ -2,6 +2,7 @@
 
 pub(crate) mod backup;
 pub(crate) mod bucket;
+pub(crate) mod certs;
 pub(crate) mod completions;
 #[cfg(feature = "demo")]
 pub(crate) mod demo;
@@ -15,6 +16,8 @@ pub(crate) mod split;
 pub(crate) mod status;
 #[cfg(feature = "demo")]
 mod store;
+#[cfg(feature = "demo")]
+pub(crate) mod token;
 
 use crate::args::{Cli, Command, Global};
 use crate::console::Console;
@@ -27,6 +30,9 @@ pub(crate) async fn dispatch(cli: Cli, console: &mut Console<'_>) -> Result<Exit
     let Cli { global, command } = cli;
     match command {
         Command::Plan(command) => plan::run(&command, &global, console),
+        Command::Certs(command) => certs::run(&command, global.output, console),
+        #[cfg(feature = "demo")]
+        Command::Token(command) => token::run(&command, global.output, console),
         Command::Completions(args) => completions::run(&args, console),
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo::run(&args, global.output, console).await,

@@ -2,7 +2,7 @@
 //! drain, and errors as statuses.
 
 mod admin;
-mod auth;
+pub(crate) mod deadline;
 mod error;
 mod events;
 mod feed;
@@ -11,16 +11,17 @@ mod outcomes;
 mod page;
 mod rollouts;
 mod sidecars;
-pub mod token;
 mod watches;
 
 #[cfg(test)]
 mod tests;
 
+pub(crate) use error::{bad_field, bad_fields};
 pub use feed::Feed;
 
+use crate::access::{Access, Guard};
 use crate::engine::Handle;
-use auth::Gate;
+use crate::listen::Incoming;
 use serinus_proto::FILE_DESCRIPTOR_SET;
 use serinus_proto::v1::{
     admin_server::AdminServer, events_server::EventsServer, models_server::ModelsServer,
@@ -28,14 +29,14 @@ use serinus_proto::v1::{
     sidecars_server, sidecars_server::SidecarsServer,
 };
 use serinus_runtime::shutdown::Drain;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
-use token::{Role, Tokens};
-use tokio::net::TcpListener;
-use tonic::service::interceptor::InterceptedService;
+use tokio_stream::StreamExt as _;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::service::Routes;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use watches::Watches;
@@ -46,6 +47,8 @@ const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Calls of one connection at a time; watches and relayed sidecars share one.
 const STREAMS: u32 = 1024;
 const HEADER_BYTES: u32 = 16 * 1024;
+/// The preface of HTTP/2, and the head of the frame that has to follow.
+pub const BEGINNING: usize = 24 + 9;
 /// Commands and plans are a few kilobytes.
 const COMMAND_BYTES: usize = 1024 * 1024;
 /// Of one report, and of 10,000 outcomes.
@@ -54,15 +57,11 @@ const REPORT_BYTES: usize = 4 * 1024 * 1024;
 /// Whose health can be asked for, besides that of the whole.
 const SERVICE_NAMES: [&str; 2] = [rollouts_server::SERVICE_NAME, sidecars_server::SERVICE_NAME];
 
-const OPERATOR: &[Role] = &[Role::Operator];
-const SIDECAR: &[Role] = &[Role::Sidecar];
-const BOTH: &[Role] = &[Role::Operator, Role::Sidecar];
-
 /// How to serve.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Who may call; absent: everybody.
-    pub tokens: Option<Tokens>,
+    /// Who may call.
+    pub access: Arc<Access>,
     /// Whether to answer what services there are.
     pub reflection: bool,
 }
@@ -78,18 +77,9 @@ pub enum ServeError {
     Reflection(#[from] tonic_reflection::server::Error),
 }
 
-/// Serves until the drain, then until every call has ended; streams end by themselves.
-///
-/// # Errors
-/// See [`ServeError`].
-pub async fn serve(
-    listener: TcpListener,
-    handle: Handle,
-    options: Options,
-    drain: Drain,
-) -> Result<(), ServeError> {
-    let tokens = options.tokens.map(Arc::new);
-    let gate = |allowed| Gate::new(tokens.clone(), allowed);
+/// The services behind their guard, without a port: calls arrive over gRPC, and over HTTP/JSON, and are the same.
+#[must_use]
+pub fn routes(handle: Handle, access: &Arc<Access>, drain: Drain) -> Routes {
     let watches = Watches::new(drain.clone());
 
     let rollouts = rollouts::Service::new(handle.clone(), watches.clone());
@@ -102,9 +92,31 @@ pub async fn serve(
     let outcomes = OutcomesServer::new(outcomes).max_decoding_message_size(REPORT_BYTES);
     let admin = admin::Service::new(handle.clone(), watches);
     let admin = AdminServer::new(admin).max_decoding_message_size(COMMAND_BYTES);
-    let sidecars = sidecars::Service::new(handle, drain.clone());
+    let sidecars = sidecars::Service::new(handle, drain);
     let sidecars = SidecarsServer::new(sidecars).max_decoding_message_size(REPORT_BYTES);
 
+    let routes = Routes::new(Guard::new(access, rollouts))
+        .add_service(Guard::new(access, models))
+        .add_service(Guard::new(access, events))
+        .add_service(Guard::new(access, admin))
+        .add_service(Guard::new(access, outcomes))
+        .add_service(Guard::new(access, sidecars));
+    let honour = axum::middleware::from_fn(deadline::honour);
+    Routes::from(routes.into_axum_router().layer(honour))
+}
+
+/// Serves until the drain, then until every call has ended; streams end by themselves. `routes` are those of
+/// [`routes`], whose callers `options` name again for what is served here alone.
+///
+/// # Errors
+/// See [`ServeError`].
+pub async fn serve(
+    incoming: Incoming,
+    routes: Routes,
+    options: Options,
+    drain: Drain,
+) -> Result<(), ServeError> {
+    let access = &options.access;
     let (health, health_service) = tonic_health::server::health_reporter();
     for name in SERVICE_NAMES {
         health
@@ -118,19 +130,13 @@ pub async fn serve(
     };
     let reflection = options.reflection.then(describe).transpose()?;
 
+    let incoming = ReceiverStream::new(incoming).map(Ok::<_, Infallible>);
     let mut stop = drain.clone();
     builder()
-        .add_service(InterceptedService::new(rollouts, gate(OPERATOR)))
-        .add_service(InterceptedService::new(models, gate(OPERATOR)))
-        .add_service(InterceptedService::new(events, gate(OPERATOR)))
-        .add_service(InterceptedService::new(admin, gate(OPERATOR)))
-        .add_service(InterceptedService::new(outcomes, gate(BOTH)))
-        .add_service(InterceptedService::new(sidecars, gate(SIDECAR)))
-        .add_service(health_service)
-        .add_optional_service(
-            reflection.map(|service| InterceptedService::new(service, gate(BOTH))),
-        )
-        .serve_with_incoming_shutdown(incoming(listener), async move {
+        .add_routes(routes)
+        .add_service(Guard::new(access, health_service))
+        .add_optional_service(reflection.map(|service| Guard::new(access, service)))
+        .serve_with_incoming_shutdown(incoming, async move {
             stop.wait().await;
             end(health).await;
         })
@@ -155,8 +161,4 @@ fn builder() -> Server {
         .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
         .http2_max_header_list_size(HEADER_BYTES)
         .max_concurrent_streams(STREAMS)
-}
-
-fn incoming(listener: TcpListener) -> TcpIncoming {
-    TcpIncoming::from(listener).with_nodelay(Some(true))
 }

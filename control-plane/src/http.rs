@@ -1,16 +1,22 @@
-//! The HTTP surface: probes and metrics for machines, and a word to people who come with a browser.
+//! The HTTP surface: the API as JSON, probes and metrics for machines, and a word to people who come with a browser.
+
+mod api;
+
+mod connections;
 
 use crate::engine::Handle;
+use crate::listen::Incoming;
 use crate::metrics;
+use api::Api;
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
-use axum::routing::get;
+use axum::routing::{any, get};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serinus_runtime::shutdown::Drain;
 use std::net::SocketAddr;
-use tokio::net::TcpListener;
+use tonic::service::Routes;
 
 /// The version of the text form of metrics.
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -22,32 +28,39 @@ struct Site {
     metrics: PrometheusHandle,
     drain: Drain,
     grpc: SocketAddr,
+    api: Api,
 }
 
-/// Serves until the drain, then until every request has been answered. `grpc` is where commands go.
-///
-/// # Errors
-/// If the listener fails.
+/// The first byte of a request: no request is shorter.
+pub const BEGINNING: usize = 1;
+
+/// Where the surface is, and what it speaks of.
+#[derive(Debug)]
+pub struct Options {
+    /// Where gRPC is served.
+    pub grpc: SocketAddr,
+    /// Only this host reaches the port.
+    pub local: bool,
+}
+
+/// Serves until the drain, then until every request has been answered. The API answers with what `routes` of gRPC do.
 pub async fn serve(
-    listener: TcpListener,
+    incoming: Incoming,
     handle: Handle,
-    grpc: SocketAddr,
+    routes: Routes,
+    options: Options,
     drain: Drain,
-) -> std::io::Result<()> {
+) {
     let site = Site {
         handle,
         metrics: metrics::install(),
         drain: drain.clone(),
-        grpc,
+        grpc: options.grpc,
+        api: Api::new(routes, options.local),
     };
     let upkeep = tokio::spawn(upkeep(site.metrics.clone()));
-    let mut stop = drain;
-    let served = axum::serve(listener, router(site)).with_graceful_shutdown(async move {
-        stop.wait().await;
-    });
-    let ended = served.await;
+    connections::serve(incoming, router(site), drain).await;
     upkeep.abort();
-    ended
 }
 
 fn router(site: Site) -> Router {
@@ -56,6 +69,7 @@ fn router(site: Site) -> Router {
         .route("/healthz", get(healthy))
         .route("/readyz", get(ready))
         .route("/metrics", get(scrape))
+        .route("/v1/{*path}", any(api))
         .with_state(site)
 }
 
@@ -102,12 +116,16 @@ async fn scrape(State(site): State<Site>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, METRICS)], site.metrics.render())
 }
 
+async fn api(State(site): State<Site>, request: Request) -> impl IntoResponse {
+    site.api.answer(request).await
+}
+
 async fn front(State(site): State<Site>) -> impl IntoResponse {
     let version = site.handle.info().version;
     let grpc = site.grpc;
     let views = site.handle.views();
     let mut page = format!(
-        "Serinus control plane {version}\n\nrollouts:  serinus --server http://{grpc} rollout list\n\
+        "Serinus control plane {version}\n\nAPI:       /v1/rollouts /v1/models /v1/sidecars /v1/events\nrollouts:  serinus --server http://{grpc} rollout list\n\
          metrics:   /metrics\nprobes:    /healthz /readyz\n"
     );
     for model in views

@@ -139,6 +139,12 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// If it cannot be read.
     fn seen(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
 
+    /// How far each webhook is that there ever was, by name.
+    ///
+    /// # Errors
+    /// If one cannot be read.
+    fn webhooks(&self) -> Result<Vec<stored::Webhook>, StoreError>;
+
     /// Revision of the oldest event after which the log has no holes; 0 for an empty log.
     ///
     /// # Errors

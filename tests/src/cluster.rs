@@ -8,7 +8,8 @@ use crate::oracle::trace::{Fault, What};
 use crate::process::Process;
 use anyhow::{Context as _, Result};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use trace::{Follower, Trace};
 
@@ -166,6 +167,15 @@ impl Cluster {
         Ok(())
     }
 
+    /// What the control plane's file says from its next start on.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn configure(&self, text: &str) -> Result<()> {
+        std::fs::write(config(self.folder.path()), text)?;
+        Ok(())
+    }
+
     /// Kills a sidecar.
     ///
     /// # Errors
@@ -271,14 +281,21 @@ fn stopping(stop: bool) -> (Fault, &'static str) {
     }
 }
 
+fn config(folder: &Path) -> PathBuf {
+    folder.join("control-plane.toml")
+}
+
 async fn control_plane(folder: &Path, grpc: &str, http: &str) -> Result<Process> {
     let data = folder.join("control-plane");
-    let args = ["--listen", grpc, "--http", http, "--data-dir"].map(Into::into);
-    Process::start(
-        "serinus-control-plane",
-        args.into_iter().chain([data.into_os_string()]),
-    )
-    .await
+    let mut args: Vec<OsString> = ["--listen", grpc, "--http", http, "--data-dir"]
+        .map(Into::into)
+        .into();
+    args.push(data.into());
+    let config = config(folder);
+    if config.exists() {
+        args.extend(["--config".into(), config.into()]);
+    }
+    Process::start("serinus-control-plane", args).await
 }
 
 /// An echo model of a version.

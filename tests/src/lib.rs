@@ -7,5 +7,8 @@ pub mod cluster;
 pub mod eventually;
 pub mod load;
 pub mod oracle;
+pub mod page;
 pub mod process;
+pub mod receiver;
+pub mod web;
 pub mod world;

@@ -6,7 +6,7 @@ use crate::store::{Shortage, Store, StoreError};
 use serinus_common::fence::Fence;
 use serinus_core::rollout::Refused;
 use serinus_core::selector::selects;
-use serinus_proto::v1;
+use serinus_proto::{stored::v1 as stored, v1};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use thiserror::Error;
@@ -363,6 +363,13 @@ impl Handle {
     /// has no room for them.
     pub async fn record_outcomes(&self, items: Vec<v1::Outcome>) -> Option<Vec<v1::OutcomeStatus>> {
         self.ask(|reply| Message::Outcomes { items, reply }).await
+    }
+
+    /// Keeps how far a webhook is. Whether that is on disk now; it is not while the engine is stopping or there is too
+    /// little room.
+    pub async fn notified(&self, webhook: stored::Webhook) -> bool {
+        let kept = self.ask(|reply| Message::Notified { webhook, reply });
+        kept.await.is_some()
     }
 
     /// Forgets finished rollouts of which the store keeps nothing any more, and incarnations of sidecars that were not

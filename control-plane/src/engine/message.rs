@@ -1,7 +1,7 @@
 //! What goes through the engine's mailbox.
 
 use super::handle::{Assignments, Command, CommandError};
-use serinus_proto::v1;
+use serinus_proto::{stored::v1 as stored, v1};
 use std::sync::Arc;
 use tokio::sync::{broadcast, oneshot, watch};
 
@@ -95,6 +95,13 @@ pub(super) enum Message {
         request: v1::ReleaseSidecarRequest,
         /// Sent after the commit.
         reply: Reply<Result<v1::SidecarInfo, CommandError>>,
+    },
+    /// How far a webhook is.
+    Notified {
+        /// What to keep.
+        webhook: stored::Webhook,
+        /// Sent after the commit.
+        reply: Reply<()>,
     },
     /// Outcomes.
     Outcomes {

@@ -45,6 +45,12 @@ impl Engine {
             }
             // Who asked hears that there is no answer, and asks again later.
             Message::Report { .. } | Message::Outcomes { .. } if self.shortage.is_some() => Ok(()),
+            Message::Notified { .. } if self.shortage.is_some() => Ok(()),
+            Message::Notified { webhook, reply } => {
+                self.stage.batch.webhooks.push(webhook);
+                self.reply(reply, ());
+                Ok(())
+            }
             Message::Report { report, reply } => self.report(&report, reply, now_ms),
             Message::Forget {
                 rollouts,

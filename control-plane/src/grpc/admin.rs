@@ -2,10 +2,10 @@
 
 mod backup;
 
-use super::auth::actor;
 use super::error;
 use super::feed::Feed;
 use super::watches::Watches;
+use crate::access::guard::caller;
 use crate::engine::Handle;
 use serinus_proto::v1::{self, admin_server::Admin};
 use tonic::{Request, Response, Status};
@@ -59,8 +59,11 @@ impl Admin for Service {
         &self,
         request: Request<v1::ReleaseSidecarRequest>,
     ) -> Result<Response<v1::SidecarInfo>, Status> {
-        let actor = actor(&request);
-        let released = self.handle.release(&actor, request.into_inner()).await;
+        let caller = caller(&request)?;
+        let released = self
+            .handle
+            .release(&caller.name, request.into_inner())
+            .await;
         super::rollouts::count("release_sidecar", &released);
         released.map(Response::new).map_err(error::command)
     }

@@ -31,7 +31,7 @@ pub(super) fn status<const N: usize>(
 }
 
 /// One field is wrong.
-pub(super) fn bad_field(field: &str, message: impl Into<String>) -> Status {
+pub(crate) fn bad_field(field: &str, message: impl Into<String>) -> Status {
     let message = message.into();
     let details = ErrorDetails::with_bad_request_violation(field, message.clone());
     Status::with_error_details(
@@ -42,7 +42,7 @@ pub(super) fn bad_field(field: &str, message: impl Into<String>) -> Status {
 }
 
 /// Several are.
-pub(super) fn bad_fields(violations: &[v1::Violation], message: impl Into<String>) -> Status {
+pub(crate) fn bad_fields(violations: &[v1::Violation], message: impl Into<String>) -> Status {
     let mut details = ErrorDetails::new();
     for violation in violations {
         details.add_bad_request_violation(&violation.path, &violation.message);

@@ -1,7 +1,7 @@
 //! Models and their stable variants.
 
-use super::auth::actor;
 use super::error;
+use crate::access::guard::caller;
 use crate::engine::Handle;
 use serinus_proto::v1::{self, models_server::Models};
 use tonic::{Request, Response, Status};
@@ -50,8 +50,11 @@ impl Models for Service {
         &self,
         request: Request<v1::SetStableRequest>,
     ) -> Result<Response<v1::Model>, Status> {
-        let actor = actor(&request);
-        let set = self.handle.set_stable(&actor, request.into_inner()).await;
+        let caller = caller(&request)?;
+        let set = self
+            .handle
+            .set_stable(&caller.name, request.into_inner())
+            .await;
         super::rollouts::count("set_stable", &set);
         set.map(Response::new).map_err(error::command)
     }

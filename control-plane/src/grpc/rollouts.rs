@@ -4,10 +4,11 @@ mod history;
 mod recording;
 mod watch;
 
-use super::auth::actor;
 use super::feed::Feed;
 use super::watches::Watches;
 use super::{error, page};
+use crate::access::Role;
+use crate::access::guard::caller;
 use crate::engine::{Command, CommandError, Handle, Verb};
 use crate::metrics::COMMANDS;
 use serinus_core::plan;
@@ -33,13 +34,26 @@ impl Service {
         request: Request<T>,
         command: impl FnOnce(T) -> Command,
     ) -> Result<Response<v1::Rollout>, Status> {
-        let actor = actor(&request);
+        let caller = caller(&request)?;
         let done = self
             .handle
-            .command(&actor, command(request.into_inner()))
+            .command(&caller.name, command(request.into_inner()))
             .await;
         count(verb, &done);
         done.map(Response::new).map_err(error::command)
+    }
+
+    /// What goes past the steps of a plan that asks for an approval takes whoever may give it.
+    fn may_pass<T>(&self, request: &Request<T>, rollout: &str, what: &str) -> Result<(), Status> {
+        let views = self.handle.views();
+        let plan = views
+            .find(rollout)
+            .and_then(|rollout| rollout.plan.as_ref());
+        if plan.is_some_and(|plan| plan.steps.iter().any(|step| step.approval.is_some())) {
+            let what = format!("{what}, where the plan asks for an approval,");
+            caller(request)?.has(Role::Approver, &what)?;
+        }
+        Ok(())
     }
 
     fn find(&self, name: &str) -> Result<Arc<v1::Rollout>, Status> {
@@ -149,6 +163,7 @@ impl Rollouts for Service {
         &self,
         request: Request<v1::PromoteRequest>,
     ) -> Result<Response<v1::Rollout>, Status> {
+        self.may_pass(&request, &request.get_ref().rollout, "promoting")?;
         self.command("promote", request, Command::Promote).await
     }
 
@@ -178,6 +193,9 @@ impl Rollouts for Service {
         &self,
         request: Request<v1::SetSplitRequest>,
     ) -> Result<Response<v1::Rollout>, Status> {
+        if request.get_ref().force {
+            self.may_pass(&request, &request.get_ref().rollout, "a forced split")?;
+        }
         self.command("set_split", request, Command::SetSplit).await
     }
 

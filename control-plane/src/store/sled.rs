@@ -381,6 +381,11 @@ impl Store for SledStore {
         })
     }
 
+    fn webhooks(&self) -> Result<Vec<stored::Webhook>, StoreError> {
+        let all = self.read_sealed(&[key::WEBHOOK])?;
+        Ok(all.into_iter().map(|(_, webhook)| webhook).collect())
+    }
+
     fn oldest_revision(&self) -> Result<u64, StoreError> {
         let anchor = self.anchor.load(Ordering::Acquire);
         Ok(match self.last_revision() {

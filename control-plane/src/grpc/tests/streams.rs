@@ -255,3 +255,25 @@ async fn a_revision_of_another_generation_is_of_another_history() {
     assert_eq!(reason, "HISTORY_CHANGED");
     harness.stop().await;
 }
+
+#[tokio::test]
+async fn a_stream_ends_at_the_deadline_of_its_call() {
+    let harness = Harness::start().await;
+    harness.apply("m").await;
+    let mut request = tonic::Request::new(v1::WatchEventsRequest {
+        follow: true,
+        ..Default::default()
+    });
+    request.set_timeout(std::time::Duration::from_millis(300));
+    let mut stream = harness.events().watch(request).await.unwrap().into_inner();
+    let ended = loop {
+        match stream.message().await {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("it ended as if nothing followed"),
+            Err(status) => break status,
+        }
+    };
+    assert_eq!(ended.code(), Code::DeadlineExceeded);
+    assert!(ended.message().contains("request_id"), "{ended}");
+    harness.stop().await;
+}

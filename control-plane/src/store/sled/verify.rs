@@ -117,6 +117,7 @@ impl Found {
             Some(&key::SOURCE) => decode::<stored::Source>(payload).map(drop),
             Some(&key::REQUEST) => decode::<stored::RequestDone>(payload).map(drop),
             Some(&key::RESTORED) => decode::<stored::Restored>(payload).map(drop),
+            Some(&key::WEBHOOK) => decode::<stored::Webhook>(payload).map(drop),
             Some(&key::SEEN) => Ok(()),
             _ => return Err(Fault::Log(format!("{} is not one of ours", describe(key)))),
         };
