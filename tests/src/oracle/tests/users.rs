@@ -49,6 +49,15 @@ fn i8_what_is_counted_twice_or_made_up_is_found() {
 }
 
 #[test]
+fn a_store_that_is_read_twice_is_counted_once() {
+    let early = Record {
+        at_ms: T0 + 9_000,
+        ..merged(70, 15)
+    };
+    assert_eq!(broken(vec![early]), [] as [&str; 0]);
+}
+
+#[test]
 fn i9_half_a_report_is_found() {
     let half = changed(|what| {
         if let What::Merged { canary, .. } = what {
