@@ -1,5 +1,6 @@
 //! What the end-to-end tests share: real processes on free loopback ports, waited for by conditions.
 
+pub mod between;
 pub mod callers;
 pub mod client;
 pub mod cluster;

@@ -124,9 +124,10 @@ impl Cluster {
     }
 }
 
+/// Connected, and on what it should hold; or ahead of this control plane, which waits for a person then.
 fn follows(of: &v1::SidecarInfo) -> bool {
     let holds = |model: &v1::SidecarModel| model.current || model.warming;
-    of.connected && of.models.iter().all(holds)
+    of.connected && (of.ahead || of.models.iter().all(holds))
 }
 
 fn read(trace: &Trace, directory: &Path) -> Result<u64> {
