@@ -1,6 +1,7 @@
 //! What the end-to-end tests share: real processes on free loopback ports, waited for by conditions.
 
 pub mod attack;
+pub mod between;
 pub mod callers;
 pub mod client;
 pub mod cluster;

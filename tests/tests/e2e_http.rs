@@ -110,7 +110,7 @@ async fn a_rollout_lives_by_http_alone() -> Result<()> {
     }
     let expected: Result<Vec<Value>> = over_grpc.iter().map(written).collect();
     ensure!(over_http == expected?, "up to {last}");
-    Ok(())
+    cluster.finish().await
 }
 
 /// Reads on until the event of a revision; what came is added.
@@ -169,5 +169,5 @@ async fn a_stream_of_events_resumes_over_a_crash() -> Result<()> {
     let had: Vec<Value> = had.into_iter().map(|(_, event)| event).collect();
     ensure!(had == expected?, "each once, in order, over {KILLS} kills");
     println!("{} events, each once, over {KILLS} kills", had.len());
-    Ok(())
+    cluster.finish().await
 }

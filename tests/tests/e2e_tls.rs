@@ -195,7 +195,7 @@ async fn the_control_plane_is_followed_over_tls_and_only_if_it_can_be_verified()
     for process in [wary, anonymous, known] {
         process.terminate().await?;
     }
-    Ok(())
+    cluster.finish().await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -152,7 +152,7 @@ async fn every_event_arrives_whatever_fails() -> Result<()> {
         after.len(),
         receiver.asked()
     );
-    Ok(())
+    cluster.finish().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -186,5 +186,5 @@ async fn a_receiver_that_hangs_holds_nobody_up() -> Result<()> {
     let process = cluster.control_plane.take().context("it runs")?;
     process.terminate().await?;
     ensure!(receiver.took().is_empty());
-    Ok(())
+    cluster.finish().await
 }

@@ -282,6 +282,33 @@ async fn a_later_instruction_stops_every_raise_until_the_generation_is_new() -> 
     Ok(())
 }
 
+/// A store that was put back goes on writing: by the time a sidecar comes, its log may be longer than the lost one.
+#[tokio::test]
+async fn a_later_instruction_is_told_where_the_log_has_grown_past_it() -> Result<()> {
+    let mut world = world(3, 10).await?;
+    world.apply(PLAN).await?;
+    world.run(2).await?;
+    let kinds = events(&world).await?;
+    let last = world.handle.events(0, usize::MAX).await?;
+    let last = last.last().context("a log")?.revision;
+    let split = kinds
+        .iter()
+        .rposition(|kind| matches!(kind, Kind::SplitChanged(_)));
+    ensure!(split.context("a split")? as u64 + 1 < last, "{kinds:?}");
+    let own = world.handle.info().fence.context("a fence")?;
+    world.detach(0).await?;
+    world.sidecars[0].claims = fence(own.generation, own.term, last);
+    world.attach(0).await?;
+    world.sidecars[0].claims = None;
+    ensure!(
+        world.run_until(3, held(Cause::FenceRegression)).await?,
+        "{:#?}",
+        world.rollout()?
+    );
+    assert!(world.handle.views().sidecars["sidecar-0"].ahead);
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_refusal_by_a_later_fence_is_no_refusal_of_the_content() -> Result<()> {
     let mut world = world(3, 6).await?;

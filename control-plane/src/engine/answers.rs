@@ -107,7 +107,8 @@ impl Engine {
     }
 
     /// A sidecar that holds a later instruction than any of ours got it from somebody else, or our history was lost. It
-    /// will refuse what we send, and nothing that it has refused must be raised elsewhere.
+    /// will refuse what we send, and nothing that it has refused must be raised elsewhere. What counts is the last
+    /// instruction about this model: the log of a store that was put back grows on, and may be past what is held by now.
     fn compare_fence(
         &mut self,
         sidecar: &str,
@@ -115,7 +116,8 @@ impl Engine {
         theirs: Fence,
         now_ms: u64,
     ) -> Result<(), EngineError> {
-        let ours = self.fence(self.stage.last_revision());
+        let assigned_at = self.book.models.get(model).map_or(0, |of| of.assigned_at);
+        let ours = self.fence(assigned_at);
         if theirs <= ours {
             return Ok(());
         }

@@ -70,7 +70,10 @@ impl Cluster {
                 page_size: 500,
                 ..v1::ListRolloutsRequest::default()
             };
-            let listed = admin.list_sidecars(v1::ListSidecarsRequest {}).await.ok()?;
+            let listed = admin
+                .list_sidecars(v1::ListSidecarsRequest::default())
+                .await
+                .ok()?;
             let rollouts = api.list(request).await.ok()?;
             Some((listed.into_inner().sidecars, rollouts.into_inner().rollouts))
         };
@@ -124,9 +127,10 @@ impl Cluster {
     }
 }
 
+/// Connected, and on what it should hold; or ahead of this control plane, which waits for a person then.
 fn follows(of: &v1::SidecarInfo) -> bool {
     let holds = |model: &v1::SidecarModel| model.current || model.warming;
-    of.connected && of.models.iter().all(holds)
+    of.connected && (of.ahead || of.models.iter().all(holds))
 }
 
 fn read(trace: &Trace, directory: &Path) -> Result<u64> {

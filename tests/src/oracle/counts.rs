@@ -8,6 +8,37 @@ use std::collections::{BTreeMap, BTreeSet};
 /// An ended epoch takes cells for as long as a call may take, and two reports.
 const LATE_MS: u64 = 12_000;
 
+/// What is stored of a rollout.
+struct Stored<'a> {
+    record: &'a Record,
+    stable: u64,
+    canary: u64,
+    open: bool,
+}
+
+/// As it was read last: a store may be read more than once.
+fn merged(trace: &[Record]) -> BTreeMap<&str, Stored<'_>> {
+    let mut last = BTreeMap::new();
+    for record in trace {
+        if let What::Merged {
+            rollout,
+            stable,
+            canary,
+            open,
+        } = &record.what
+        {
+            let stored = Stored {
+                record,
+                stable: *stable,
+                canary: *canary,
+                open: *open,
+            };
+            last.insert(rollout.as_str(), stored);
+        }
+    }
+    last
+}
+
 /// I8: no more than users sent, and no more than sidecars counted.
 pub(super) fn made_up(trace: &[Record], history: &History<'_>, found: &mut Found) {
     let is = |wanted: fn(&What) -> bool| trace.iter().any(|record| wanted(&record.what));
@@ -17,23 +48,14 @@ pub(super) fn made_up(trace: &[Record], history: &History<'_>, found: &mut Found
         .filter(|record| matches!(record.what, What::Asked(_)));
     let asked = asked.count() as u64;
     let (mut all, mut shown) = (0, Vec::new());
-    for record in trace {
-        let What::Merged {
-            rollout,
-            stable,
-            canary,
-            ..
-        } = &record.what
-        else {
-            continue;
-        };
-        all += stable + canary;
-        shown.push(record);
+    for (rollout, of) in merged(trace) {
+        all += of.stable + of.canary;
+        shown.push(of.record);
         if let Some(counted) = counted(trace, rollout, history)
-            && (*stable > counted.0 || *canary > counted.1)
+            && (of.stable > counted.0 || of.canary > counted.1)
         {
             let what = format!("more than the sidecars' {counted:?}");
-            found.add("I8", &[record], what);
+            found.add("I8", &[of.record], what);
         }
     }
     if !unseen && all > asked {
@@ -152,29 +174,20 @@ pub(super) fn reports(trace: &[Record], found: &mut Found) {
         What::Held(of) => speak.contains(of.sidecar.as_str()) || of.counted.is_empty(),
         _ => true,
     });
-    for record in trace {
-        let What::Merged {
-            rollout,
-            stable,
-            canary,
-            open,
-        } = &record.what
-        else {
+    for (rollout, stored) in merged(trace) {
+        let Some(of) = sums.get(rollout).filter(|_| all_speak) else {
             continue;
         };
-        let Some(of) = sums.get(rollout.as_str()).filter(|_| all_speak) else {
-            continue;
-        };
-        let least = if *open { of.least } else { (0, 0) };
+        let least = if stored.open { of.least } else { (0, 0) };
         let fits = [
-            (least.0..=of.most.0).contains(stable),
-            (least.1..=of.most.1).contains(canary),
+            (least.0..=of.most.0).contains(&stored.stable),
+            (least.1..=of.most.1).contains(&stored.canary),
         ];
         let what = format!("between {least:?} and {:?} were reported", of.most);
         match fits {
             [true, true] => {}
-            [false, false] => found.add("I8", &[record], what),
-            _ => found.add("I9", &[record], what),
+            [false, false] => found.add("I8", &[stored.record], what),
+            _ => found.add("I9", &[stored.record], what),
         }
     }
 }

@@ -46,18 +46,19 @@ pub(super) fn fences(trace: &[Record], found: &mut Found) {
 pub(super) fn shares(trace: &[Record], history: &History<'_>, found: &mut Found) {
     let mut ended: BTreeMap<(&str, &str), &Record> = BTreeMap::new();
     let mut told = BTreeSet::new();
-    let mut rewound = false;
-    for record in trace {
-        let of = match &record.what {
-            What::Held(of) => of,
+    // Then the log is not the one that they were given.
+    let rewound = trace.iter().any(|record| {
+        matches!(
+            &record.what,
             What::Fault {
                 fault: Fault::Rewound,
                 ..
-            } => {
-                rewound = true;
-                continue;
             }
-            _ => continue,
+        )
+    });
+    for record in trace {
+        let What::Held(of) = &record.what else {
+            continue;
         };
         let present: u32 = of.shares.values().sum();
         let key = (of.sidecar.as_str(), of.rollout.as_str());
