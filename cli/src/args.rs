@@ -91,6 +91,8 @@ pub(crate) enum Command {
     Sidecars(cmd::sidecars::Args),
     /// Print how a rollout stands, or wait for its end
     Status(cmd::status::Args),
+    /// Say what is wrong with a running control plane and its sidecars, and the way out
+    Doctor(cmd::doctor::Args),
     /// Copy the whole store of a running control plane into a file
     Backup(cmd::backup::Args),
     /// Make a store from a backup, in an empty directory

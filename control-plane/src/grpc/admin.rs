@@ -85,7 +85,8 @@ impl Admin for Service {
     ) -> Result<Response<v1::SidecarInfo>, Status> {
         let actor = actor(&request);
         let released = self.handle.release(&actor, request.into_inner()).await;
+        let released = released.map_err(error::command);
         super::rollouts::count("release_sidecar", &released);
-        released.map(Response::new).map_err(error::command)
+        released.map(Response::new)
     }
 }

@@ -67,7 +67,8 @@ impl Models for Service {
     ) -> Result<Response<v1::Model>, Status> {
         let actor = actor(&request);
         let set = self.handle.set_stable(&actor, request.into_inner()).await;
+        let set = set.map_err(error::command);
         super::rollouts::count("set_stable", &set);
-        set.map(Response::new).map_err(error::command)
+        set.map(Response::new)
     }
 }

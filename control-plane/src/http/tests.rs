@@ -26,9 +26,13 @@ async fn probes_metrics_and_the_front_page() {
     let (trigger, drain) = shutdown::channel();
     let grpc = SocketAddr::from(([127, 0, 0, 1], 7400));
     let routes = crate::grpc::routes(handle.clone(), None, drain.clone());
-    let served = tokio::spawn(serve(listener, handle, grpc, routes, drain));
+    let served = tokio::spawn(serve(listener, handle.clone(), grpc, routes, drain));
 
     assert!(get(address, "/healthz").await.starts_with("HTTP/1.1 200"));
+    let shown = || handle.views().shown_ms > 0;
+    while !shown() {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
     assert!(get(address, "/readyz").await.ends_with("ready\n"));
     let metrics = get(address, "/metrics").await;
     assert!(
@@ -36,6 +40,16 @@ async fn probes_metrics_and_the_front_page() {
         "{metrics}"
     );
     assert!(metrics.contains("serinus_sidecars_connected"), "{metrics}");
+    for name in [
+        "serinus_engine_waiting 0",
+        "serinus_sidecar_models{how=\"stale\"} 0",
+    ] {
+        assert!(metrics.contains(name), "{name} in {metrics}");
+    }
+    for stage in ["take", "look", "publish"] {
+        let name = format!("serinus_stage_seconds_count{{stage=\"{stage}\"}}");
+        assert!(metrics.contains(&name), "{name} in {metrics}");
+    }
     let front = get(address, "/").await;
     assert!(front.contains("Serinus control plane 1.2.3"), "{front}");
     assert!(front.contains("--server http://127.0.0.1:7400"), "{front}");
