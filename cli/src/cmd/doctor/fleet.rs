@@ -101,7 +101,9 @@ fn serves(model: &v1::SidecarModel, about: &str, findings: &mut Vec<Finding>) {
     let mut find = |severity, code, says: String, way_out: &str| {
         findings.push(Finding::new(severity, code, about.clone(), says, way_out));
     };
-    if !model.stable_ready {
+    // Sidecars tell what they hold by order of the control plane: of a model that it has never released it knows nothing.
+    let released = !model.rollout.is_empty();
+    if released && !model.stable_ready {
         let says = "the stable variant is not ready there: users get errors".to_owned();
         find(
             Problem,
@@ -126,7 +128,7 @@ fn serves(model: &v1::SidecarModel, about: &str, findings: &mut Vec<Finding>) {
             "look at the canary's model server; three bad seconds in a minute roll the rollout back",
         );
     }
-    let has_canary = !model.rollout.is_empty() && !model.not_selected;
+    let has_canary = released && !model.not_selected;
     if has_canary && !model.canary_ready && !model.breaker_open {
         let says = match model.warming {
             true => "the canary has never been ready there since it was assigned",
@@ -162,7 +164,7 @@ fn serves(model: &v1::SidecarModel, about: &str, findings: &mut Vec<Finding>) {
             "only that host lets it go on: remove the kill file, or PUT the kill switch of its admin port",
         );
     }
-    if !model.current && model.rejection.is_empty() && !model.reverted {
+    if released && !model.current && model.rejection.is_empty() && !model.reverted {
         find(
             Warning,
             "BEHIND",

@@ -20,8 +20,10 @@ fn page(status: u16, text: &str) -> Page {
 fn well() -> Facts {
     let served = v1::SidecarModel {
         model: "m".into(),
+        rollout: "r".into(),
         current: true,
         stable_ready: true,
+        canary_ready: true,
         ..Default::default()
     };
     let sidecar = v1::SidecarInfo {
@@ -131,6 +133,16 @@ fn metric(line: &str) -> Facts {
 #[test]
 fn nothing_is_found_where_nothing_is_wrong() {
     assert_eq!(found(&well()), []);
+    // Nothing was ever released: nothing is known of what is ready.
+    let fresh = known(|known| {
+        known.models.clear();
+        known.rollouts.clear();
+        known.sidecars[0].models[0] = v1::SidecarModel {
+            model: "m".into(),
+            ..Default::default()
+        };
+    });
+    assert_eq!(found(&fresh), []);
 }
 
 #[test]
@@ -147,16 +159,9 @@ fn each_fault_has_its_finding() {
             Problem,
             "ASSIGNMENT_REJECTED",
         ),
+        (served(|m| m.breaker_open = true), Problem, "BREAKER_OPEN"),
         (
-            served(|m| {
-                m.rollout = "r".into();
-                m.breaker_open = true;
-            }),
-            Problem,
-            "BREAKER_OPEN",
-        ),
-        (
-            served(|m| m.rollout = "r".into()),
+            served(|m| m.canary_ready = false),
             Warning,
             "CANARY_NOT_READY",
         ),
