@@ -2,7 +2,7 @@
 # Makes the tokens that a control plane beyond loopback asks for.
 # usage: deploy/tokens.sh DIRECTORY
 #   DIRECTORY/tokens          for the control plane: names, roles and hashes
-#   DIRECTORY/operator-token  for people: serinus --token-file DIRECTORY/operator-token ...
+#   DIRECTORY/admin-token  for people: serinus --token-file DIRECTORY/admin-token ...
 #   DIRECTORY/sidecar-token   for the sidecars
 set -euo pipefail
 
@@ -26,7 +26,7 @@ make() { # DIRECTORY NAME ROLE FILE
 }
 
 rm -f "$1/tokens.new"
-make "$1" operator operator operator-token
+make "$1" admin admin admin-token
 make "$1" sidecars sidecar sidecar-token
 mv "$1/tokens.new" "$1/tokens"
-echo "made $1/tokens, $1/operator-token and $1/sidecar-token"
+echo "made $1/tokens, $1/admin-token and $1/sidecar-token"

@@ -41,6 +41,35 @@ pub(crate) struct Global {
     /// File with the token for the control plane
     #[arg(long, global = true, env = "SERINUS_TOKEN_FILE", value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
+    /// CAs that sign the control plane's certificate, instead of those that the system trusts
+    #[arg(long, global = true, env = "SERINUS_TLS_CA", value_name = "FILE")]
+    pub(crate) tls_ca: Option<PathBuf>,
+    /// Certificate to show to the control plane
+    #[arg(
+        long,
+        global = true,
+        env = "SERINUS_TLS_CERT",
+        value_name = "FILE",
+        requires = "tls_key"
+    )]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// Its private key
+    #[arg(
+        long,
+        global = true,
+        env = "SERINUS_TLS_KEY",
+        value_name = "FILE",
+        requires = "tls_cert"
+    )]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// What the control plane's certificate has to be for, instead of the host in --server
+    #[arg(
+        long,
+        global = true,
+        env = "SERINUS_TLS_SERVER_NAME",
+        value_name = "NAME"
+    )]
+    pub(crate) tls_server_name: Option<String>,
     /// How to print
     #[arg(short, long, global = true, value_enum, default_value_t = Format::Table)]
     pub(crate) output: Format,
@@ -93,6 +122,8 @@ pub(crate) enum Command {
     Status(cmd::status::Args),
     /// Say what is wrong with a running control plane and its sidecars, and the way out
     Doctor(cmd::doctor::Args),
+    /// Print who did what, and check that nobody has changed it since
+    Audit(cmd::audit::Args),
     /// Copy the whole store of a running control plane into a file
     Backup(cmd::backup::Args),
     /// Make a store from a backup, in an empty directory
@@ -102,6 +133,13 @@ pub(crate) enum Command {
     #[cfg(feature = "demo")]
     #[command(subcommand)]
     Store(serinus_control_plane::maintenance::Store),
+    /// Make certificates for a start
+    #[command(subcommand)]
+    Certs(cmd::certs::Command),
+    /// Make tokens
+    #[cfg(feature = "demo")]
+    #[command(subcommand)]
+    Token(cmd::token::Command),
     /// Print a completion script for a shell
     Completions(cmd::completions::Args),
     /// Run a control plane; the same as `serinus-control-plane`

@@ -4,6 +4,7 @@
 mod follow;
 pub(crate) mod lists;
 mod recording;
+mod secure;
 
 pub(crate) use follow::{Follow, Update, get, is_lost, try_get};
 
@@ -79,8 +80,21 @@ impl Client {
             .http2_keep_alive_interval(KEEP_ALIVE)
             .keep_alive_timeout(KEEP_ALIVE)
             .keep_alive_while_idle(true);
+        let channel = if server.starts_with("https:") {
+            endpoint.connect_with_connector_lazy(secure::Connector::new(global)?)
+        } else if global.tls_ca.is_some()
+            || global.tls_cert.is_some()
+            || global.tls_server_name.is_some()
+        {
+            return Err(Failure::bad_input(
+                "--tls-ca, --tls-cert and --tls-server-name are about TLS, and --server is no https:// address",
+            )
+            .hint("write --server https://HOST:7400"));
+        } else {
+            endpoint.connect_lazy()
+        };
         Ok(Self {
-            wire: InterceptedService::new(endpoint.connect_lazy(), bearer),
+            wire: InterceptedService::new(channel, bearer),
             server,
             timeout: global.timeout.unwrap_or(TIMEOUT),
         })
@@ -169,14 +183,8 @@ where
 fn with_scheme(server: &str) -> Result<String, Failure> {
     match server.split_once("://") {
         None => Ok(format!("http://{server}")),
-        Some(("http", _)) => Ok(server.to_owned()),
-        Some(("https", _)) => Err(Failure::bad_input(
-            "--server: https is not supported in this version",
-        )
-        .hint(
-            "reach it through a tunnel or a local proxy that speaks TLS, with an http:// address",
-        )),
-        Some(_) => Err(bad_server(server, "the scheme must be http")),
+        Some(("http" | "https", _)) => Ok(server.to_owned()),
+        Some(_) => Err(bad_server(server, "the scheme must be http or https")),
     }
 }
 
@@ -215,18 +223,13 @@ mod tests {
     use std::io::Write as _;
 
     #[test]
-    fn addresses_need_no_scheme_but_know_only_http() {
+    fn addresses_need_no_scheme_but_know_only_http_and_https() {
         assert_eq!(
             with_scheme("10.0.0.1:7400").unwrap(),
             "http://10.0.0.1:7400"
         );
         assert_eq!(with_scheme("http://h:1").unwrap(), "http://h:1");
-        assert!(
-            with_scheme("https://h")
-                .unwrap_err()
-                .to_string()
-                .contains("https")
-        );
+        assert_eq!(with_scheme("https://h:1").unwrap(), "https://h:1");
         assert!(with_scheme("ftp://h").is_err());
     }
 

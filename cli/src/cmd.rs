@@ -1,7 +1,9 @@
 //! The commands, a file each.
 
+pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod bucket;
+pub(crate) mod certs;
 pub(crate) mod completions;
 #[cfg(feature = "demo")]
 pub(crate) mod demo;
@@ -16,6 +18,8 @@ pub(crate) mod split;
 pub(crate) mod status;
 #[cfg(feature = "demo")]
 mod store;
+#[cfg(feature = "demo")]
+pub(crate) mod token;
 
 use crate::args::{Cli, Command, Global};
 use crate::console::Console;
@@ -28,6 +32,9 @@ pub(crate) async fn dispatch(cli: Cli, console: &mut Console<'_>) -> Result<Exit
     let Cli { global, command } = cli;
     match command {
         Command::Plan(command) => plan::run(&command, &global, console),
+        Command::Certs(command) => certs::run(&command, global.output, console),
+        #[cfg(feature = "demo")]
+        Command::Token(command) => token::run(&command, global.output, console),
         Command::Completions(args) => completions::run(&args, console),
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo::run(&args, global.output, console).await,
@@ -61,6 +68,7 @@ async fn remote(
         Command::Sidecars(args) => sidecars::run(&args, session).await,
         Command::Status(args) => status::run(&args, session).await,
         Command::Doctor(args) => doctor::run(&args, session).await,
+        Command::Audit(args) => audit::run(&args, session).await,
         Command::Backup(args) => backup::run(&args, session).await,
         // `dispatch` has the others.
         _ => Ok(Exit::Ok),

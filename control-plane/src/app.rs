@@ -1,14 +1,14 @@
 //! The daemon: store, engine and surfaces, started in this order and stopped in the other.
 
-use crate::config::{self, Args, Command, ControlPlane};
+use crate::access::callers;
+use crate::config::{self, Args, Command, ControlPlane, Files};
 use crate::engine::{Engine, EngineError};
-use crate::grpc::token::{self, Tokens};
 use crate::store::Store;
 use crate::store::sled::restore::RestoreError;
 use crate::store::sled::{Options, SledStore};
-use crate::{grpc, http, keeper, maintenance, metrics};
+use crate::{grpc, http, keeper, listen, maintenance, metrics, notify, reload};
 use anyhow::{Context as _, anyhow};
-use serinus_runtime::shutdown::{self, Drain, Trigger};
+use serinus_runtime::shutdown::{self, Trigger};
 use serinus_runtime::telemetry;
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -25,19 +25,29 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// If the configuration is wrong, the store cannot be opened, an address cannot be bound, or the engine fails.
 pub fn run(args: Args) -> anyhow::Result<()> {
     match &args.command {
-        Some(Command::Token { name, role }) => {
-            let (secret, line) = token::make(name, *role)?;
+        Some(Command::Token {
+            name,
+            role,
+            models,
+            sidecars,
+        }) => {
+            let bound = (models.as_deref(), sidecars.as_deref());
+            let (secret, line) = callers::make(name, *role, bound)?;
             return print(&format!("secret:  {secret}\nline:    {line}\n"));
         }
         Some(Command::Restore(restore)) => return print(&restore.run()?.text),
         Some(Command::Store(store)) => return print(&store.run()?.text),
-        None => {}
+        Some(Command::Webhook { .. }) | None => {}
     }
     let config = config::load(&args, std::env::vars())?;
+    if let Some(Command::Webhook { name }) = &args.command {
+        return test_webhook(&config, name);
+    }
     if args.print_config {
         return print(&toml::to_string(&config).context("print the configuration")?);
     }
-    let tokens = tokens(&config)?;
+    let files = config.files()?;
+    notify::load(&config.webhook)?;
     if args.check_config {
         return print("the configuration is right\n");
     }
@@ -46,7 +56,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         .enable_all()
         .build();
     let runtime = runtime.context("start the runtime")?;
-    let ended = runtime.block_on(serve(config, tokens));
+    let ended = runtime.block_on(serve(config, files));
     // A read of the store may still be under way on a thread of its own; it changes nothing.
     runtime.shutdown_background();
     ended
@@ -78,12 +88,30 @@ fn print(text: &str) -> anyhow::Result<()> {
         .context("write to standard output")
 }
 
-fn tokens(config: &ControlPlane) -> anyhow::Result<Option<Tokens>> {
-    Ok(config.token_file.as_deref().map(Tokens::read).transpose()?)
+/// Whether a receiver can be reached and takes what is posted.
+fn test_webhook(config: &ControlPlane, name: &str) -> anyhow::Result<()> {
+    let webhooks = notify::load(&config.webhook)?;
+    let Some(webhook) = webhooks.iter().find(|webhook| webhook.name == name) else {
+        let names: Vec<&str> = webhooks
+            .iter()
+            .map(|webhook| webhook.name.as_str())
+            .collect();
+        return Err(anyhow!(
+            "the configuration has no webhook {name:?}; it has: {}",
+            names.join(", ")
+        ));
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.context("start the runtime")?;
+    let posted = runtime.block_on(notify::test_message(webhook));
+    let said = posted.with_context(|| format!("webhook {name}"))?;
+    print(&format!("webhook {name} took a test message: {said}\n"))
 }
 
-async fn serve(config: ControlPlane, tokens: Option<Tokens>) -> anyhow::Result<()> {
-    let server = Server::start(&config, tokens).await?;
+async fn serve(config: ControlPlane, files: Files) -> anyhow::Result<()> {
+    let server = Server::with(&config, files).await?;
     let (grpc, http) = (server.grpc, server.http);
     let signal = shutdown::signal();
     print(&format!(
@@ -100,6 +128,7 @@ pub struct Server {
     /// Where HTTP is served.
     pub http: SocketAddr,
     surfaces: JoinSet<anyhow::Result<()>>,
+    notifiers: JoinSet<()>,
     engine: JoinHandle<Result<(), EngineError>>,
     stop_surfaces: Trigger,
     stop_engine: Trigger,
@@ -110,16 +139,26 @@ impl Server {
     /// Opens the store, recovers the engine and serves. The term of this process is on disk before a port is open.
     ///
     /// # Errors
-    /// If the store cannot be opened or an address cannot be bound.
-    pub async fn start(config: &ControlPlane, tokens: Option<Tokens>) -> anyhow::Result<Self> {
+    /// If a file that the configuration names cannot be used, the store cannot be opened or an address cannot be bound.
+    pub async fn start(config: &ControlPlane) -> anyhow::Result<Self> {
+        let files = config.files()?;
+        Self::with(config, files).await
+    }
+
+    async fn with(config: &ControlPlane, files: Files) -> anyhow::Result<Self> {
         metrics::install();
         let options = Options {
             generation: config.generation,
             reserve_bytes: config.disk_reserve_bytes,
             ..Options::new(&config.data_dir)
         };
-        let opened = tokio::task::spawn_blocking(move || open(&options)).await;
-        let (store, engine, handle) = opened.context("open the store")??;
+        let webhooks = notify::load(&config.webhook)?;
+        let opened = tokio::task::spawn_blocking(move || {
+            let (store, engine, handle) = open(&options)?;
+            let webhooks = notify::begin(store.as_ref(), webhooks).context("begin webhooks")?;
+            anyhow::Ok((store, engine, handle, webhooks))
+        });
+        let (store, engine, handle, webhooks) = opened.await.context("open the store")??;
         let grpc_listener = bind("listen", config.listen).await?;
         let http_listener = bind("http", config.http).await?;
         let grpc = grpc_listener
@@ -137,16 +176,36 @@ impl Server {
             config.retention,
             drain.clone(),
         ));
+        let notifiers = notify::start(webhooks, &handle, &drain);
+        warn_of(&files);
+        let tls = [&files.grpc, &files.http].into_iter().flatten().cloned();
+        tokio::spawn(reload::watch(tls.collect(), Arc::clone(&files.access)));
+        let limits = config.connections();
+        let grpc_in = listen::open(grpc_listener, files.grpc, limits.clone(), grpc::BEGINNING);
+        let http_in = listen::open(http_listener, files.http, limits, http::BEGINNING);
         let options = grpc::Options {
-            tokens,
+            access: files.access,
             reflection: grpc.ip().is_loopback(),
         };
-        let surfaces = serve_surfaces(grpc_listener, http_listener, handle, options, drain)?;
+        let mut surfaces = JoinSet::new();
+        let routes = grpc::routes(handle.clone(), &options.access, drain.clone());
+        let calls = grpc::serve(grpc_in, routes.clone(), options, drain.clone());
+        surfaces.spawn(async move { Ok(calls.await?) });
+        let pages = http::Options {
+            grpc,
+            local: http.ip().is_loopback(),
+        };
+        let pages = http::serve(http_in, handle, routes, pages, drain);
+        surfaces.spawn(async move {
+            pages.await;
+            Ok(())
+        });
         let deadline = config.drain;
         Ok(Self {
             grpc,
             http,
             surfaces,
+            notifiers,
             engine,
             stop_surfaces,
             stop_engine,
@@ -176,10 +235,14 @@ impl Server {
         }
         tracing::info!("draining");
         self.stop_surfaces.drain();
-        let drained = async { while self.surfaces.join_next().await.is_some() {} };
+        let drained = async {
+            while self.surfaces.join_next().await.is_some() {}
+            while self.notifiers.join_next().await.is_some() {}
+        };
         if tokio::time::timeout(self.deadline, drained).await.is_err() {
             tracing::warn!(after = ?self.deadline, "calls were still open and are cut off");
             self.surfaces.abort_all();
+            self.notifiers.abort_all();
         }
         self.stop_engine.drain();
         self.engine.await.context("the engine panicked")??;
@@ -200,21 +263,14 @@ async fn bind(key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
     bound.with_context(|| format!("{key} = {address}: cannot listen there; choose another address"))
 }
 
-fn serve_surfaces(
-    grpc: TcpListener,
-    http: TcpListener,
-    handle: crate::engine::Handle,
-    options: grpc::Options,
-    drain: Drain,
-) -> anyhow::Result<JoinSet<anyhow::Result<()>>> {
-    let address = grpc.local_addr().context("read the bound address")?;
-    let mut surfaces = JoinSet::new();
-    let routes = grpc::routes(handle.clone(), options.tokens.clone(), drain.clone());
-    let calls = grpc::serve(grpc, routes.clone(), options, drain.clone());
-    surfaces.spawn(async move { Ok(calls.await?) });
-    let pages = http::serve(http, handle, address, routes, drain);
-    surfaces.spawn(async move { pages.await.context("serve HTTP") });
-    Ok(surfaces)
+/// What is allowed and yet should be known.
+fn warn_of(files: &Files) {
+    for name in files.access.unbound() {
+        tracing::warn!(
+            name,
+            "whoever has this token or certificate may report for every model; bind it with models= in the token file"
+        );
+    }
 }
 
 #[cfg(test)]

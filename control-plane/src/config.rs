@@ -5,16 +5,26 @@
 
 mod args;
 mod durations;
+mod limits;
+mod tls;
+mod webhook;
 
 pub use args::{Args, Command};
+pub use limits::ConnectionLimits;
+pub use tls::TlsFiles;
+pub use webhook::Webhook;
 
-use crate::grpc::token::Role;
+use crate::access::{Access, CallersError, Role};
+use crate::listen::Limits;
+use crate::listen::tls::{Port, Tls};
 use crate::store::sled::RESERVE_BYTES;
 use serde::{Deserialize, Serialize, Serializer};
 use serinus_runtime::config::{self, ConfigError};
 use serinus_runtime::telemetry::Format;
+use serinus_runtime::tls::TlsError;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
 
@@ -30,7 +40,8 @@ pub struct ControlPlane {
     pub http: SocketAddr,
     /// Where the event log is kept. Required.
     pub data_dir: PathBuf,
-    /// Who may call. Required when one of the addresses is not loopback.
+    /// Who may call: a line for each, with a hash of its token or the SPIFFE ID of its certificate. Required when one of
+    /// the addresses is not loopback. Read again when it changes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token_file: Option<PathBuf>,
     /// The generation is at least this. Raised by one after the loss of a store, so that sidecars accept the new
@@ -50,6 +61,13 @@ pub struct ControlPlane {
     pub log: Format,
     /// Which log lines there are, e.g. `info` or `serinus_control_plane=debug,info`; `SERINUS_LOG` wins over it.
     pub log_filter: String,
+    /// Certificates of both ports.
+    pub tls: TlsFiles,
+    /// How many connections there may be.
+    pub limits: ConnectionLimits,
+    /// Who is told of events.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub webhook: Vec<Webhook>,
 }
 
 impl Default for ControlPlane {
@@ -66,6 +84,9 @@ impl Default for ControlPlane {
             drain: Duration::from_secs(10),
             log: Format::Auto,
             log_filter: "info".into(),
+            webhook: Vec::new(),
+            tls: TlsFiles::default(),
+            limits: ConnectionLimits::default(),
         }
     }
 }
@@ -95,6 +116,21 @@ pub enum LoadError {
         /// A role to begin with.
         role: Role,
     },
+    /// Anybody on the network could read the tokens.
+    #[error(
+        "{key} = {address} is not a loopback address, so TLS is required: name a certificate and its key with --tls-cert \
+         FILE and --tls-key FILE; `serinus certs dev --out DIR` makes them for a start. Where a mesh or a proxy encrypts \
+         every connection already, say so with tls.plaintext = true"
+    )]
+    Plain {
+        /// The field.
+        key: &'static str,
+        /// Its value.
+        address: SocketAddr,
+    },
+    /// What is named in `[tls]` does not fit together.
+    #[error("{0}")]
+    Tls(&'static str),
 }
 
 /// Loads the file that the flags name, lays variables and flags over it, and checks every rule.
@@ -123,16 +159,69 @@ fn check(config: ControlPlane) -> Result<ControlPlane, LoadError> {
     if config.data_dir.as_os_str().is_empty() {
         return Err(LoadError::DataDir);
     }
+    config.tls.check(config.token_file.is_some())?;
     for (key, address) in [("listen", config.listen), ("http", config.http)] {
-        if !address.ip().is_loopback() && config.token_file.is_none() {
+        if address.ip().is_loopback() {
+            continue;
+        }
+        if config.token_file.is_none() {
             return Err(LoadError::Open {
                 key,
                 address,
                 role: Role::Operator,
             });
         }
+        if config.tls.cert.is_none() && !config.tls.plaintext {
+            return Err(LoadError::Plain { key, address });
+        }
     }
     Ok(config)
+}
+
+/// What of the configuration is in other files: certificates, and who may call.
+#[derive(Clone, Debug, Default)]
+pub struct Files {
+    /// TLS of the gRPC port.
+    pub grpc: Option<Arc<Tls>>,
+    /// TLS of the HTTP port.
+    pub http: Option<Arc<Tls>>,
+    /// Who may call.
+    pub access: Arc<Access>,
+}
+
+/// Why one of these files cannot be used.
+#[derive(Debug, Error)]
+pub enum FilesError {
+    /// One of a certificate or a key.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The token file.
+    #[error(transparent)]
+    Callers(#[from] CallersError),
+}
+
+impl ControlPlane {
+    /// Reads the files that it names.
+    ///
+    /// # Errors
+    /// See [`FilesError`].
+    pub fn files(&self) -> Result<Files, FilesError> {
+        let access = match &self.token_file {
+            Some(path) => Access::read(path.clone())?,
+            None => Access::open(),
+        };
+        let tls = |port| self.tls.load(port).map(|tls| tls.map(Arc::new));
+        Ok(Files {
+            grpc: tls(Port::Grpc)?,
+            http: tls(Port::Http)?,
+            access: Arc::new(access),
+        })
+    }
+
+    /// Of the connections to both ports.
+    pub(crate) fn connections(&self) -> Limits {
+        Limits::new(self.limits.connections, self.limits.connections_per_address)
+    }
 }
 
 #[expect(
@@ -219,11 +308,55 @@ mod tests {
         let vars = env(&[("SERINUS_CONTROL_PLANE_HTTP", "[::]:7401")]);
         let error = load(&args(Some("d"), None), vars).unwrap_err();
         assert!(error.to_string().contains("http = [::]:7401"), "{error}");
-        let with_file = Args {
+    }
+
+    #[test]
+    fn beyond_loopback_only_encrypted() {
+        let with_tokens = Args {
             token_file: Some("t".into()),
             ..args(Some("d"), Some("0.0.0.0:0"))
         };
-        load(&with_file, env(&[])).unwrap();
+        let error = load(&with_tokens, env(&[])).unwrap_err().to_string();
+        for part in ["listen = 0.0.0.0:0", "--tls-cert", "serinus certs dev"] {
+            assert!(error.contains(part), "{error}");
+        }
+        let with_tls = Args {
+            tls_cert: Some("c".into()),
+            tls_key: Some("k".into()),
+            ..with_tokens.clone()
+        };
+        let config = load(&with_tls, env(&[])).unwrap();
+        assert_eq!(config.tls.cert, Some("c".into()));
+        let vars = env(&[("SERINUS_CONTROL_PLANE_TLS__PLAINTEXT", "true")]);
+        load(&with_tokens, vars).unwrap();
+        for (args, part) in [
+            (
+                Args {
+                    tls_key: None,
+                    ..with_tls.clone()
+                },
+                "tls.key",
+            ),
+            (
+                Args {
+                    tls_client_ca: Some("ca".into()),
+                    ..with_tokens
+                },
+                "tls.client_ca",
+            ),
+            (
+                Args {
+                    tls_client_ca: Some("ca".into()),
+                    token_file: None,
+                    listen: None,
+                    ..with_tls
+                },
+                "token_file",
+            ),
+        ] {
+            let error = load(&args, env(&[])).unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+        }
     }
 
     #[test]

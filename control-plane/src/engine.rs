@@ -3,6 +3,7 @@
 
 mod answers;
 mod assign;
+mod audit;
 mod book;
 mod commands;
 mod fleet;
@@ -10,6 +11,7 @@ pub mod handle;
 mod histories;
 mod look;
 mod message;
+mod origin;
 mod outcomes;
 mod proven;
 mod publish;
@@ -28,6 +30,7 @@ mod told;
 
 pub use handle::{Assignments, Command, CommandError, Handle, Narrowed, Verb, Views};
 pub use message::Session;
+pub use origin::Origin;
 pub use recover::StartError;
 
 use crate::failpoint::reach;
@@ -39,6 +42,7 @@ use message::Message;
 use publish::{Published, Stale};
 use requests::Requests;
 use seen::Seen;
+use serinus_core::audit::Head;
 use serinus_proto::stored::v1 as stored;
 use serinus_runtime::shutdown::Drain;
 use stage::Stage;
@@ -87,6 +91,8 @@ pub struct Engine {
     requests: Requests,
     seen: Seen,
     stage: Stage,
+    /// Where the audit log has come to, with what is staged.
+    audit: Head,
     published: Published,
     /// What has changed since it was published last.
     stale: Stale,

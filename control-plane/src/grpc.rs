@@ -2,7 +2,6 @@
 //! drain, and errors as statuses.
 
 mod admin;
-mod auth;
 pub(crate) mod deadline;
 mod error;
 mod events;
@@ -13,7 +12,6 @@ mod page;
 mod required;
 mod rollouts;
 mod sidecars;
-pub mod token;
 mod watches;
 
 #[cfg(test)]
@@ -22,8 +20,9 @@ mod tests;
 pub(crate) use error::{bad_field, bad_fields, code_name};
 pub use feed::Feed;
 
+use crate::access::{Access, Guard};
 use crate::engine::Handle;
-use auth::Gate;
+use crate::listen::Incoming;
 use page::Pages;
 use serinus_proto::FILE_DESCRIPTOR_SET;
 use serinus_proto::v1::{
@@ -32,15 +31,14 @@ use serinus_proto::v1::{
     sidecars_server, sidecars_server::SidecarsServer,
 };
 use serinus_runtime::shutdown::Drain;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
-use token::{Role, Tokens};
-use tokio::net::TcpListener;
+use tokio_stream::StreamExt as _;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::service::Routes;
-use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use watches::Watches;
@@ -51,6 +49,8 @@ const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Calls of one connection at a time; watches and relayed sidecars share one.
 const STREAMS: u32 = 1024;
 const HEADER_BYTES: u32 = 16 * 1024;
+/// The preface of HTTP/2, and the head of the frame that has to follow.
+pub const BEGINNING: usize = 24 + 9;
 /// Commands and plans are a few kilobytes.
 const COMMAND_BYTES: usize = 1024 * 1024;
 /// Of one report, and of 10,000 outcomes.
@@ -59,15 +59,11 @@ const REPORT_BYTES: usize = 4 * 1024 * 1024;
 /// Whose health can be asked for, besides that of the whole.
 const SERVICE_NAMES: [&str; 2] = [rollouts_server::SERVICE_NAME, sidecars_server::SERVICE_NAME];
 
-const OPERATOR: &[Role] = &[Role::Operator];
-const SIDECAR: &[Role] = &[Role::Sidecar];
-const BOTH: &[Role] = &[Role::Operator, Role::Sidecar];
-
 /// How to serve.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Who may call; absent: everybody.
-    pub tokens: Option<Tokens>,
+    /// Who may call.
+    pub access: Arc<Access>,
     /// Whether to answer what services there are.
     pub reflection: bool,
 }
@@ -83,11 +79,9 @@ pub enum ServeError {
     Reflection(#[from] tonic_reflection::server::Error),
 }
 
-/// The services behind their gates, without a port: calls arrive over gRPC, and over HTTP/JSON, and are the same.
+/// The services behind their guard, without a port: calls arrive over gRPC, and over HTTP/JSON, and are the same.
 #[must_use]
-pub fn routes(handle: Handle, tokens: Option<Tokens>, drain: Drain) -> Routes {
-    let tokens = tokens.map(Arc::new);
-    let gate = |allowed| Gate::new(tokens.clone(), allowed);
+pub fn routes(handle: Handle, access: &Arc<Access>, drain: Drain) -> Routes {
     let watches = Watches::new(drain.clone());
     let pages = Pages::new();
 
@@ -104,28 +98,28 @@ pub fn routes(handle: Handle, tokens: Option<Tokens>, drain: Drain) -> Routes {
     let sidecars = sidecars::Service::new(handle, drain);
     let sidecars = SidecarsServer::new(sidecars).max_decoding_message_size(REPORT_BYTES);
 
-    let routes = Routes::new(InterceptedService::new(rollouts, gate(OPERATOR)))
-        .add_service(InterceptedService::new(models, gate(OPERATOR)))
-        .add_service(InterceptedService::new(events, gate(OPERATOR)))
-        .add_service(InterceptedService::new(admin, gate(OPERATOR)))
-        .add_service(InterceptedService::new(outcomes, gate(BOTH)))
-        .add_service(InterceptedService::new(sidecars, gate(SIDECAR)));
+    let routes = Routes::new(Guard::new(access, rollouts))
+        .add_service(Guard::new(access, models))
+        .add_service(Guard::new(access, events))
+        .add_service(Guard::new(access, admin))
+        .add_service(Guard::new(access, outcomes))
+        .add_service(Guard::new(access, sidecars));
     let honour = axum::middleware::from_fn(deadline::honour);
     Routes::from(routes.into_axum_router().layer(honour))
 }
 
 /// Serves until the drain, then until every call has ended; streams end by themselves. `routes` are those of
-/// [`routes`], whose gate `options` name again for what is served here alone.
+/// [`routes`], whose callers `options` name again for what is served here alone.
 ///
 /// # Errors
 /// See [`ServeError`].
 pub async fn serve(
-    listener: TcpListener,
+    incoming: Incoming,
     routes: Routes,
     options: Options,
     drain: Drain,
 ) -> Result<(), ServeError> {
-    let gate = Gate::new(options.tokens.map(Arc::new), BOTH);
+    let access = &options.access;
     let (health, health_service) = tonic_health::server::health_reporter();
     for name in SERVICE_NAMES {
         health
@@ -139,12 +133,13 @@ pub async fn serve(
     };
     let reflection = options.reflection.then(describe).transpose()?;
 
+    let incoming = ReceiverStream::new(incoming).map(Ok::<_, Infallible>);
     let mut stop = drain.clone();
     builder()
         .add_routes(routes)
-        .add_service(health_service)
-        .add_optional_service(reflection.map(|service| InterceptedService::new(service, gate)))
-        .serve_with_incoming_shutdown(incoming(listener), async move {
+        .add_service(Guard::new(access, health_service))
+        .add_optional_service(reflection.map(|service| Guard::new(access, service)))
+        .serve_with_incoming_shutdown(incoming, async move {
             stop.wait().await;
             end(health).await;
         })
@@ -169,8 +164,4 @@ fn builder() -> Server {
         .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
         .http2_max_header_list_size(HEADER_BYTES)
         .max_concurrent_streams(STREAMS)
-}
-
-fn incoming(listener: TcpListener) -> TcpIncoming {
-    TcpIncoming::from(listener).with_nodelay(Some(true))
 }

@@ -2,7 +2,10 @@
 
 mod api;
 
+mod connections;
+
 use crate::engine::Handle;
+use crate::listen::Incoming;
 use crate::metrics;
 use api::Api;
 use axum::Router;
@@ -14,7 +17,6 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use serinus_runtime::shutdown::Drain;
 use std::net::SocketAddr;
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tonic::service::Routes;
 
 /// The version of the text form of metrics.
@@ -33,34 +35,36 @@ struct Site {
     api: Api,
 }
 
-/// Serves until the drain, then until every request has been answered. `grpc` is where gRPC is served; the API answers
-/// with what `routes` of it do.
-///
-/// # Errors
-/// If the listener fails.
+/// The first byte of a request: no request is shorter.
+pub const BEGINNING: usize = 1;
+
+/// Where the surface is, and what it speaks of.
+#[derive(Debug)]
+pub struct Options {
+    /// Where gRPC is served.
+    pub grpc: SocketAddr,
+    /// Only this host reaches the port.
+    pub local: bool,
+}
+
+/// Serves until the drain, then until every request has been answered. The API answers with what `routes` of gRPC do.
 pub async fn serve(
-    listener: TcpListener,
+    incoming: Incoming,
     handle: Handle,
-    grpc: SocketAddr,
     routes: Routes,
+    options: Options,
     drain: Drain,
-) -> std::io::Result<()> {
-    let local = listener.local_addr()?.ip().is_loopback();
+) {
     let site = Site {
         handle,
         metrics: metrics::install(),
         drain: drain.clone(),
-        grpc,
-        api: Api::new(routes, local),
+        grpc: options.grpc,
+        api: Api::new(routes, options.local),
     };
     let upkeep = tokio::spawn(upkeep(site.metrics.clone()));
-    let mut stop = drain;
-    let served = axum::serve(listener, router(site)).with_graceful_shutdown(async move {
-        stop.wait().await;
-    });
-    let ended = served.await;
+    connections::serve(incoming, router(site), drain).await;
     upkeep.abort();
-    ended
 }
 
 fn router(site: Site) -> Router {

@@ -1,5 +1,6 @@
 //! The control plane of Serinus: a durable event log, the engine that decides, and the surfaces around it.
 
+pub mod access;
 pub mod app;
 pub mod config;
 pub mod engine;
@@ -7,6 +8,10 @@ pub mod failpoint;
 pub mod grpc;
 pub mod http;
 mod keeper;
+pub mod listen;
 pub mod maintenance;
 pub mod metrics;
+mod notify;
+mod outbound;
+mod reload;
 pub mod store;

@@ -60,8 +60,12 @@ pub const OUTCOMES: &str = "serinus_outcomes_total";
 pub const WATCHES: &str = "serinus_watches";
 /// Requests of the API that came over HTTP, by RPC and gRPC code.
 pub const HTTP_REQUESTS: &str = "serinus_http_requests_total";
-/// Refused credentials.
+/// Calls that were refused for who made them, by why.
 pub const DENIED: &str = "serinus_calls_denied_total";
+/// Connections that were not let in, by why.
+pub const CONNECTIONS_REFUSED: &str = "serinus_connections_refused_total";
+/// Certificates and the token file read again, by file and result.
+pub const RELOADS: &str = "serinus_reloads_total";
 /// Guardrails that were found broken and do not roll back, by model, guardrail and action.
 pub const BROKEN: &str = "serinus_guardrails_broken_total";
 /// How long a commit took until it was on disk.
@@ -74,6 +78,13 @@ pub const SHORT_OF_ROOM: &str = "serinus_store_short_of_room";
 pub const EXPORT_AGE: &str = "serinus_store_export_age_seconds";
 /// Exports that could not be written.
 pub const EXPORT_FAILURES: &str = "serinus_store_export_failures_total";
+
+/// Attempts to deliver events to webhooks, by webhook and result.
+pub const WEBHOOK_DELIVERIES: &str = "serinus_webhook_deliveries_total";
+/// Events that a webhook was not told yet.
+pub const WEBHOOK_LAG: &str = "serinus_webhook_lag_events";
+/// How long ago the oldest of them happened.
+pub const WEBHOOK_LAG_SECONDS: &str = "serinus_webhook_lag_seconds";
 
 /// Upper edges of histogram buckets, seconds.
 const BUCKETS: [f64; 14] = [
@@ -182,6 +193,18 @@ fn describe() {
         SHORT_OF_ROOM,
         "1 while there is too little room on the disk for anything but taking canaries back"
     );
+    describe_counter!(
+        WEBHOOK_DELIVERIES,
+        "Events for webhooks by result: delivered, failed (tried again), given_up, lost (not in the log any more)"
+    );
+    describe_gauge!(
+        WEBHOOK_LAG,
+        "Events in the log that a webhook was not told, or not asked whether it wants them"
+    );
+    describe_gauge!(
+        WEBHOOK_LAG_SECONDS,
+        "Seconds since the oldest event happened that a webhook was not told"
+    );
     describe_gauge!(WATCHES, "Open watches of rollouts and events");
     describe_counter!(
         HTTP_REQUESTS,
@@ -189,7 +212,15 @@ fn describe() {
     );
     describe_counter!(
         DENIED,
-        "Calls with a missing, unknown or insufficient token"
+        "Calls refused for who made them, by why: missing, unknown, certificate, role, sidecar, model, unknown_call"
+    );
+    describe_counter!(
+        CONNECTIONS_REFUSED,
+        "Connections not let in, by why: too_many, too_many_of_one, handshake, slow_handshake, silent"
+    );
+    describe_counter!(
+        RELOADS,
+        "Changed certificates and token files, by what they are and whether they could be used"
     );
     describe_counter!(
         BROKEN,

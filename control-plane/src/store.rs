@@ -19,6 +19,7 @@ pub use error::StoreError;
 pub use prune::{Exported, Prune};
 pub use room::Shortage;
 
+use serinus_core::audit::Head;
 use serinus_proto::stored::v1 as stored;
 use serinus_proto::v1;
 use std::fmt::Debug;
@@ -139,11 +140,25 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// If it cannot be read.
     fn seen(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
 
+    /// How far each webhook is that there ever was, by name.
+    ///
+    /// # Errors
+    /// If one cannot be read.
+    fn webhooks(&self) -> Result<Vec<stored::Webhook>, StoreError>;
+
     /// Revision of the oldest event after which the log has no holes; 0 for an empty log.
     ///
     /// # Errors
     /// If the log cannot be read.
     fn oldest_revision(&self) -> Result<u64, StoreError>;
+
+    /// The last entry of the audit log that may be gone: of before the log's beginning.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    fn audit_base(&self) -> Result<Head, StoreError> {
+        Ok(Head::default())
+    }
 
     /// Revision of the last event on disk; 0 for an empty log.
     fn last_revision(&self) -> u64;

@@ -1,20 +1,16 @@
 //! TLS: to endpoints and the control plane, and from applications. Certificates are read anew when their files change.
 
 mod accept;
-mod dial;
-mod files;
 mod watch;
 
 pub use accept::Accept;
-pub use dial::Dial;
-pub(crate) use dial::Offer;
+pub(crate) use serinus_runtime::tls::Offer;
+pub use serinus_runtime::tls::{Dial, Identity, TlsError};
 pub use watch::watch;
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use thiserror::Error;
 
 /// All directions.
 #[derive(Debug)]
@@ -28,58 +24,6 @@ pub struct Tls {
     /// To the control plane.
     pub control_plane: Arc<Dial>,
 }
-
-/// Files of a certificate chain and its key, PEM.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// The chain, the own certificate first.
-    pub cert: PathBuf,
-    /// Its private key.
-    pub key: PathBuf,
-}
-
-/// What is wrong with a file of a certificate or a key; `field` is its key in the configuration.
-#[derive(Debug, Error)]
-pub enum TlsError {
-    /// It cannot be read, or is no PEM file.
-    #[error("{field}: read {path}: {why}")]
-    File {
-        /// The key.
-        field: String,
-        /// The file.
-        path: PathBuf,
-        /// What the system or the reader said.
-        why: String,
-    },
-    /// It holds nothing of the kind.
-    #[error("{field}: {path} holds no {what} in PEM form")]
-    Empty {
-        /// The key.
-        field: String,
-        /// The file.
-        path: PathBuf,
-        /// What was looked for.
-        what: &'static str,
-    },
-    /// Certificate and key cannot be used, or not together.
-    #[error("{field}: {why}")]
-    Refused {
-        /// The key.
-        field: String,
-        /// What the TLS library says.
-        why: String,
-    },
-}
-
-impl From<TlsError> for io::Error {
-    fn from(error: TlsError) -> Self {
-        Self::new(io::ErrorKind::InvalidInput, error)
-    }
-}
-
-/// How protocols are named in a handshake (RFC 7301).
-const ALPN_H2: &[u8] = b"h2";
-const ALPN_H1: &[u8] = b"http/1.1";
 
 impl Tls {
     /// Endpoints are verified by the system's roots; applications speak without TLS.

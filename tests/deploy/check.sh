@@ -29,7 +29,7 @@ if deploy/tokens.sh "$work/kubernetes/secrets" 2>/dev/null; then
   echo "deploy/tokens.sh has overwritten tokens" >&2
   exit 1
 fi
-for kind in operator sidecar; do
+for kind in admin sidecar; do
   want=$(printf %s "$(cat "$work/kubernetes/secrets/$kind-token")" | openssl dgst -sha256 -r | cut -d' ' -f1)
   grep -q " $kind sha256:$want\$" "$work/kubernetes/secrets/tokens"
 done

@@ -145,7 +145,7 @@ async fn main() -> Result<()> {
         data_dir: folder.path().join("control-plane"),
         ..ControlPlane::default()
     };
-    let server = Server::start(&config, None).await?;
+    let server = Server::start(&config).await?;
     let channel = Channel::from_shared(format!("http://{}", server.grpc))?
         .connect()
         .await?;

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tonic::transport::{Channel, Endpoint};
 
+use crate::cluster::trace::Trace;
 use crate::eventually::eventually;
 
 static REQUEST: AtomicU64 = AtomicU64::new(0);
@@ -33,14 +34,22 @@ pub enum Verb {
     Resume,
     /// Let the step be left.
     Approve,
+    /// Do not let it.
+    Reject,
     /// To stable.
     Rollback,
+    /// Take a promotion back.
+    Undo,
+    /// Out of the queue.
+    Cancel,
 }
 
 /// A connection that is made anew when the control plane comes back.
 #[derive(Clone, Debug)]
 pub struct Client {
     channel: Channel,
+    /// Where answers are written down.
+    trace: Option<Trace>,
 }
 
 impl Client {
@@ -55,7 +64,27 @@ impl Client {
             .timeout(Duration::from_secs(10));
         Ok(Self {
             channel: endpoint.connect_lazy(),
+            trace: None,
         })
+    }
+
+    /// The same, and what is answered is written down.
+    #[must_use]
+    pub fn traced(self, trace: &Trace) -> Self {
+        let trace = Some(trace.clone());
+        Self { trace, ..self }
+    }
+
+    /// For whoever makes clients of other kinds.
+    #[must_use]
+    pub fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
+    fn acknowledged(&self, request_id: &str, answer: &v1::Rollout) {
+        if let Some(trace) = &self.trace {
+            trace.acknowledged(request_id, answer);
+        }
     }
 
     /// The service of rollouts.
@@ -94,7 +123,23 @@ impl Client {
             plan: Some(plan),
             ..Default::default()
         };
-        Ok(self.rollouts().apply(request).await?.into_inner())
+        Ok(self.apply_request(request).await?)
+    }
+
+    /// Applies as it is asked.
+    ///
+    /// # Errors
+    /// If it is refused, or nobody answers.
+    pub async fn apply_request(
+        &self,
+        request: v1::ApplyRequest,
+    ) -> Result<v1::Rollout, tonic::Status> {
+        let (id, dry) = (request.request_id.clone(), request.validate_only);
+        let answer = self.rollouts().apply(request).await?.into_inner();
+        if !dry {
+            self.acknowledged(&id, &answer);
+        }
+        Ok(answer)
     }
 
     /// A rollout by its id or its model.
@@ -154,13 +199,21 @@ impl Client {
         request: v1::CommandRequest,
     ) -> Result<v1::Rollout, tonic::Status> {
         let mut rollouts = self.rollouts();
+        let (id, dry) = (request.request_id.clone(), request.validate_only);
         let answer = match verb {
             Verb::Pause => rollouts.pause(request).await,
             Verb::Resume => rollouts.resume(request).await,
             Verb::Approve => rollouts.approve(request).await,
+            Verb::Reject => rollouts.reject(request).await,
             Verb::Rollback => rollouts.rollback(request).await,
+            Verb::Undo => rollouts.undo(request).await,
+            Verb::Cancel => rollouts.cancel(request).await,
         };
-        answer.map(tonic::Response::into_inner)
+        let answer = answer?.into_inner();
+        if !dry {
+            self.acknowledged(&id, &answer);
+        }
+        Ok(answer)
     }
 
     /// Waits until a rollout is as `wanted` says. An outage meanwhile is waited out.

@@ -1,10 +1,17 @@
 //! A control plane, sidecars and model servers on loopback: what a user would run, small.
 
+pub(crate) mod ending;
+pub mod trace;
+
 use crate::client::Client;
+use crate::oracle::trace::{Fault, What};
 use crate::process::Process;
 use anyhow::{Context as _, Result};
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use tempfile::TempDir;
+use trace::{Follower, Trace};
 
 /// The model that every test releases.
 pub const MODEL: &str = "digits";
@@ -24,6 +31,18 @@ pub struct Cluster {
     pub stable: Process,
     /// v2.
     pub canary: Process,
+    /// What is seen of all of them.
+    pub trace: Trace,
+    followers: Vec<Follower>,
+}
+
+/// What a sidecar is told beyond the usual.
+#[derive(Clone, Debug, Default)]
+pub struct Extra {
+    /// Where it finds control planes; empty: the cluster's.
+    pub control_planes: Vec<String>,
+    /// By which rollouts select it.
+    pub labels: BTreeMap<String, String>,
 }
 
 /// One sidecar; a restarted one keeps its name, ports and state.
@@ -37,6 +56,10 @@ pub struct Sidecar {
     pub inference: String,
     /// Where outcomes go.
     pub admin: String,
+    /// What it was told beyond the usual.
+    pub extra: Extra,
+    /// By a signal, until it is told to go on.
+    pub stopped: bool,
 }
 
 impl Cluster {
@@ -53,6 +76,7 @@ impl Cluster {
             control_plane.address("grpc")?,
             control_plane.address("http")?,
         );
+        let trace = Trace::default();
         let mut cluster = Self {
             folder,
             control_plane: Some(control_plane),
@@ -61,21 +85,44 @@ impl Cluster {
             sidecars: Vec::new(),
             stable,
             canary,
+            trace: trace.clone(),
+            followers: Vec::new(),
         };
-        for number in 0..sidecars {
-            let name = format!("sidecar-{number}");
-            let process = cluster
-                .start_sidecar(&name, "127.0.0.1:0", "127.0.0.1:0")
-                .await?;
-            let (inference, admin) = (process.address("inference")?, process.address("admin")?);
-            cluster.sidecars.push(Sidecar {
-                process: Some(process),
-                name,
-                inference,
-                admin,
-            });
+        let watching = cluster.client()?.channel();
+        cluster.followers.push(trace.follow_events(watching));
+        for _ in 0..sidecars {
+            cluster.add_sidecar(Extra::default()).await?;
         }
         Ok(cluster)
+    }
+
+    /// Starts one more sidecar; its number.
+    ///
+    /// # Errors
+    /// If it does not come up.
+    pub async fn add_sidecar(&mut self, extra: Extra) -> Result<usize> {
+        let number = self.sidecars.len();
+        let name = format!("sidecar-{number}");
+        let process = self
+            .start_sidecar(&name, "127.0.0.1:0", "127.0.0.1:0", &extra)
+            .await?;
+        let (inference, admin) = (process.address("inference")?, process.address("admin")?);
+        self.followers
+            .push(self.trace.follow_sidecar(&name, &admin));
+        self.sidecars.push(Sidecar {
+            process: Some(process),
+            name,
+            inference,
+            admin,
+            extra,
+            stopped: false,
+        });
+        Ok(number)
+    }
+
+    /// Says that there is traffic of which the trace knows nothing.
+    pub fn traffic_elsewhere(&self) {
+        self.trace.note(What::Unseen);
     }
 
     /// A client of the control plane, whether it runs or not.
@@ -83,7 +130,7 @@ impl Cluster {
     /// # Errors
     /// If its address is none.
     pub fn client(&self) -> Result<Client> {
-        Client::new(&self.grpc)
+        Ok(Client::new(&self.grpc)?.traced(&self.trace))
     }
 
     /// Address of the HTTP port.
@@ -103,11 +150,10 @@ impl Cluster {
     /// # Errors
     /// If it is not running.
     pub async fn kill_control_plane(&mut self) -> Result<()> {
-        self.control_plane
-            .take()
-            .context("the control plane is not running")?
-            .kill()
-            .await
+        let process = self.control_plane.take();
+        let process = process.context("the control plane is not running")?;
+        self.trace.fault(Fault::Killed, "control-plane");
+        process.kill().await
     }
 
     /// Starts it again on the same ports and data.
@@ -115,7 +161,18 @@ impl Cluster {
     /// # Errors
     /// If it does not come up.
     pub async fn start_control_plane(&mut self) -> Result<()> {
-        self.control_plane = Some(control_plane(self.folder.path(), &self.grpc, &self.http).await?);
+        let started = control_plane(self.folder.path(), &self.grpc, &self.http).await?;
+        self.control_plane = Some(started);
+        self.trace.fault(Fault::Started, "control-plane");
+        Ok(())
+    }
+
+    /// What the control plane's file says from its next start on.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn configure(&self, text: &str) -> Result<()> {
+        std::fs::write(config(self.folder.path()), text)?;
         Ok(())
     }
 
@@ -124,12 +181,35 @@ impl Cluster {
     /// # Errors
     /// If it is not running.
     pub async fn kill_sidecar(&mut self, number: usize) -> Result<()> {
-        self.sidecars[number]
-            .process
-            .take()
-            .context("the sidecar is not running")?
-            .kill()
-            .await
+        let of = &mut self.sidecars[number];
+        let process = of.process.take().context("the sidecar is not running")?;
+        self.trace.fault(Fault::Killed, &of.name);
+        process.kill().await
+    }
+
+    /// Stops the control plane by a signal, or lets it go on.
+    ///
+    /// # Errors
+    /// If it is not running.
+    pub async fn stop_control_plane(&self, stop: bool) -> Result<()> {
+        let process = self.control_plane.as_ref();
+        let process = process.context("the control plane is not running")?;
+        let (fault, signal) = stopping(stop);
+        self.trace.fault(fault, "control-plane");
+        process.signal(signal).await
+    }
+
+    /// Stops a sidecar by a signal, or lets it go on.
+    ///
+    /// # Errors
+    /// If it is not running.
+    pub async fn stop_sidecar(&mut self, number: usize, stop: bool) -> Result<()> {
+        let of = &mut self.sidecars[number];
+        let process = of.process.as_ref().context("the sidecar is not running")?;
+        let (fault, signal) = stopping(stop);
+        self.trace.fault(fault, &of.name);
+        of.stopped = stop;
+        process.signal(signal).await
     }
 
     /// Starts it again with the same name, ports and state.
@@ -137,11 +217,11 @@ impl Cluster {
     /// # Errors
     /// If it does not come up.
     pub async fn restart_sidecar(&mut self, number: usize) -> Result<()> {
-        let (name, inference, admin) = {
-            let of = &self.sidecars[number];
-            (of.name.clone(), of.inference.clone(), of.admin.clone())
-        };
-        let process = self.start_sidecar(&name, &inference, &admin).await?;
+        let of = &self.sidecars[number];
+        let process = self
+            .start_sidecar(&of.name, &of.inference, &of.admin, &of.extra)
+            .await?;
+        self.trace.fault(Fault::Started, &of.name);
         self.sidecars[number].process = Some(process);
         Ok(())
     }
@@ -154,13 +234,25 @@ impl Cluster {
         model_server("v2").await
     }
 
-    async fn start_sidecar(&self, name: &str, listen: &str, admin: &str) -> Result<Process> {
+    async fn start_sidecar(
+        &self,
+        name: &str,
+        listen: &str,
+        admin: &str,
+        extra: &Extra,
+    ) -> Result<Process> {
         let state = self.folder.path().join(name);
         let stable = self.stable.address("listening")?;
+        let own = vec![format!("http://{}", self.grpc)];
+        let control_planes = match &extra.control_planes {
+            none if none.is_empty() => &own,
+            some => some,
+        };
+        let labels = extra.labels.iter().map(|(k, v)| format!("{k} = {v:?}\n"));
+        let labels: String = labels.collect();
         let text = format!(
-            "name = {name:?}\nlisten = {listen:?}\nadmin = {admin:?}\ncontrol_plane = \"http://{grpc}\"\n\
-             state_dir = {state:?}\n[[model]]\nname = {MODEL:?}\nstable = [\"http://{stable}\"]\n",
-            grpc = self.grpc,
+            "name = {name:?}\nlisten = {listen:?}\nadmin = {admin:?}\ncontrol_plane = {control_planes:?}\n\
+             state_dir = {state:?}\n[labels]\n{labels}[[model]]\nname = {MODEL:?}\nstable = [\"http://{stable}\"]\n",
         );
         let config = self.folder.path().join(format!("{name}.toml"));
         std::fs::write(&config, text)?;
@@ -181,14 +273,29 @@ impl Cluster {
     }
 }
 
+fn stopping(stop: bool) -> (Fault, &'static str) {
+    if stop {
+        (Fault::Stopped, "STOP")
+    } else {
+        (Fault::Continued, "CONT")
+    }
+}
+
+fn config(folder: &Path) -> PathBuf {
+    folder.join("control-plane.toml")
+}
+
 async fn control_plane(folder: &Path, grpc: &str, http: &str) -> Result<Process> {
     let data = folder.join("control-plane");
-    let args = ["--listen", grpc, "--http", http, "--data-dir"].map(Into::into);
-    Process::start(
-        "serinus-control-plane",
-        args.into_iter().chain([data.into_os_string()]),
-    )
-    .await
+    let mut args: Vec<OsString> = ["--listen", grpc, "--http", http, "--data-dir"]
+        .map(Into::into)
+        .into();
+    args.push(data.into());
+    let config = config(folder);
+    if config.exists() {
+        args.extend(["--config".into(), config.into()]);
+    }
+    Process::start("serinus-control-plane", args).await
 }
 
 /// An echo model of a version.

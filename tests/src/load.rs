@@ -1,6 +1,8 @@
 //! Traffic through a cluster, and what its users saw.
 
+use crate::cluster::trace::Trace;
 use crate::cluster::{Cluster, MODEL};
+use crate::oracle::trace::Fault;
 use anyhow::{Context as _, Result};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
@@ -65,9 +67,12 @@ impl Moves {
             .collect()
     }
 
-    fn observer(&self) -> Observer {
+    fn observer(&self, trace: Trace, sidecars: Vec<String>, prefix: String) -> Observer {
         let moves = self.0.clone();
         Box::new(move |seen: &Seen<'_>| {
+            if let Some(sidecar) = sidecars.get(seen.target) {
+                trace.asked(sidecar, &prefix, seen);
+            }
             let moved = seen
                 .previous
                 .is_some_and(|previous| previous != seen.variant);
@@ -111,7 +116,10 @@ impl Cluster {
             ..Outcomes::default()
         });
         let moves = Moves::default();
-        let traffic = Traffic::start_observed(config, moves.observer())?;
+        let names = self.sidecars.iter().map(|of| of.name.clone()).collect();
+        let prefix = config.users.prefix.clone();
+        let observer = moves.observer(self.trace.clone(), names, prefix);
+        let traffic = Traffic::start_observed(config, observer)?;
         Ok((traffic, moves))
     }
 
@@ -125,6 +133,12 @@ impl Cluster {
         } else {
             &self.canary
         };
+        let fault = if json == "{}" {
+            Fault::Well
+        } else {
+            Fault::Failing
+        };
+        self.trace.fault(fault, version);
         let (status, body) = post(&server.address("listening")?, "/fault", json).await?;
         anyhow::ensure!(status == 200, "fault: {status} {body}");
         Ok(())

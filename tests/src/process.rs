@@ -157,3 +157,23 @@ fn words(line: &str) -> BTreeMap<String, String> {
     }
     words
 }
+
+/// Runs a program of ours to its end; what it printed.
+///
+/// # Errors
+/// If it does not end with 0, with what it printed.
+pub async fn ran<S: AsRef<OsStr>>(
+    program: &str,
+    args: impl IntoIterator<Item = S>,
+) -> Result<String> {
+    let mut command = Command::new(binaries()?.join(program));
+    command.args(args).stdin(Stdio::null()).kill_on_drop(true);
+    let output = timeout(READY, command.output()).await;
+    let output = output.with_context(|| format!("{program} did not end"))??;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    if !output.status.success() {
+        let (status, out, err) = (output.status, text(&output.stdout), text(&output.stderr));
+        bail!("{program} ended with {status}: {out}{err}");
+    }
+    Ok(text(&output.stdout))
+}

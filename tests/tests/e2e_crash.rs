@@ -132,7 +132,7 @@ async fn the_control_plane_can_be_killed_at_any_time() -> Result<()> {
         acknowledged.len(),
         stats.ended
     );
-    Ok(())
+    cluster.finish().await
 }
 
 /// Events that the operator's commands made; the control plane writes others meanwhile.
@@ -187,7 +187,7 @@ async fn a_sidecar_that_restarts_keeps_everybody_where_they_were() -> Result<()>
         "users were moved: {:?}",
         moves.away_from("v2")
     );
-    Ok(())
+    cluster.finish().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -230,5 +230,5 @@ async fn a_rolled_back_canary_stays_dead_over_every_restart() -> Result<()> {
         (rollout.state(), rollout.cause()),
         (State::RolledBack, Cause::Operator)
     );
-    Ok(())
+    cluster.finish().await
 }

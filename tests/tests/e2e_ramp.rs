@@ -54,7 +54,7 @@ async fn a_good_canary_reaches_everyone() -> Result<()> {
         "a ramp never moves a user back: {:?}",
         moves.away_from("v2")
     );
-    Ok(())
+    cluster.finish().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,7 +99,7 @@ guardrails:
         .await?;
     assert_eq!(rollout.state(), State::Promoted, "{rollout:#?}");
     assert_eq!(traffic.stop().await.errors, 0);
-    Ok(())
+    cluster.finish().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -163,7 +163,7 @@ async fn a_split_set_by_hand_is_in_force_and_pauses() -> Result<()> {
         .until(MODEL, "the second step", SECONDS_60, near(0.5))
         .await?;
     assert_eq!(traffic.stop().await.errors, 0);
-    Ok(())
+    cluster.finish().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -215,7 +215,7 @@ async fn people_can_pause_resume_approve_and_abort() -> Result<()> {
     });
     quiet.await?;
     assert_eq!(traffic.stop().await.errors, 0);
-    Ok(())
+    cluster.finish().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -255,7 +255,7 @@ async fn every_state_can_be_aborted() -> Result<()> {
     let aborted = client.command(Verb::Rollback, &id, "abort").await?.1;
     assert_eq!(aborted.state(), State::RolledBack);
     assert_eq!(traffic.stop().await.errors, 0);
-    Ok(())
+    cluster.finish().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -279,7 +279,7 @@ async fn a_model_without_traffic_is_held_never_promoted() -> Result<()> {
             .iter()
             .all(|guardrail| guardrail.verdict() == v1::Verdict::NoEvidence)
     );
-    Ok(())
+    cluster.finish().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -314,5 +314,5 @@ async fn a_second_plan_is_rejected_or_supersedes() -> Result<()> {
         (old.state(), old.cause()),
         (State::RolledBack, Cause::Superseded)
     );
-    Ok(())
+    cluster.finish().await
 }

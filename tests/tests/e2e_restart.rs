@@ -42,6 +42,7 @@ async fn a_sidecar_is_restarted_under_load_without_a_failed_request() -> Result<
         rollout.epoch > 0 && fleet.is_some_and(|fleet| fleet.connected == 1 && fleet.current == 1)
     };
     client.until(&id, "it runs", LIMIT, begun).await?;
+    cluster.traffic_elsewhere();
     let mut callers = Callers::start(&cluster.sidecars[0].inference, 8);
     callers.go_on(200).await?;
     for round in 0..restarts() {
@@ -71,7 +72,7 @@ async fn a_sidecar_is_restarted_under_load_without_a_failed_request() -> Result<
         counted(&rollout)
     );
     println!("{} restarts, {answered} requests, none failed", restarts());
-    Ok(())
+    cluster.finish().await
 }
 
 /// A model that answers when it is told to; it says how many were asked.
@@ -177,6 +178,7 @@ async fn a_stop_ends_with_its_grace_period() -> Result<()> {
 #[ignore = "needs the real binaries: run ./tests/run"]
 async fn a_new_process_that_cannot_start_leaves_the_old_one() -> Result<()> {
     let mut cluster = Cluster::start(1).await?;
+    cluster.traffic_elsewhere();
     let mut callers = Callers::start(&cluster.sidecars[0].inference, 4);
     callers.go_on(50).await?;
     let config = cluster.folder.path().join("sidecar-0.toml");
@@ -199,5 +201,5 @@ async fn a_new_process_that_cannot_start_leaves_the_old_one() -> Result<()> {
     ensure!(old.ended().await?.success(), "the old process failed");
     callers.go_on(50).await?;
     callers.end().await?;
-    Ok(())
+    cluster.finish().await
 }

@@ -60,7 +60,7 @@ async fn a_canary_that_fails_more_is_rolled_back_and_users_see_nothing() -> Resu
         0,
         "stable rescues what the canary fails"
     );
-    Ok(())
+    cluster.finish().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -76,7 +76,7 @@ async fn a_slow_canary_is_rolled_back_by_its_latency() -> Result<()> {
     let rollout = rolled_back(&client).await?;
     assert_eq!(rollout.cause(), Cause::Guardrail, "{rollout:#?}");
     assert_eq!(traffic.stop().await.errors, 0);
-    Ok(())
+    cluster.finish().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -98,7 +98,7 @@ async fn a_wrong_canary_is_caught_by_its_labels() -> Result<()> {
     assert_eq!(decision.guardrails[0].name, "accuracy");
     assert!(decision.guardrails[0].canary_count > 0);
     assert_eq!(traffic.stop().await.errors, 0);
-    Ok(())
+    cluster.finish().await
 }
 
 /// The issue's own case: nothing but errors at 10 % of 500 requests/s.
@@ -133,7 +133,7 @@ async fn a_dead_canary_is_gone_within_five_seconds() -> Result<()> {
     );
     let stats = traffic.stop().await;
     assert_eq!(stats.errors, 0, "users saw errors: {stats:#?}");
-    Ok(())
+    cluster.finish().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -156,7 +156,7 @@ async fn a_spent_budget_rolls_back() -> Result<()> {
         "{decision:#?}"
     );
     assert_eq!(traffic.stop().await.errors, 0);
-    Ok(())
+    cluster.finish().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -177,7 +177,7 @@ async fn an_unreachable_canary_hurts_nobody() -> Result<()> {
         "{rollout:#?}"
     );
     assert_eq!(traffic.stop().await.errors, 0);
-    Ok(())
+    cluster.finish().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -208,7 +208,7 @@ async fn an_outage_of_both_variants_is_not_the_canarys_fault() -> Result<()> {
         .await?;
     assert_ne!(rollout.state(), State::RolledBack, "{rollout:#?}");
     drop(traffic);
-    Ok(())
+    cluster.finish().await
 }
 
 fn now() -> f64 {

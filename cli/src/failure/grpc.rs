@@ -95,10 +95,10 @@ fn advice(code: Code, reason: &str) -> Option<&'static str> {
         _ => {}
     }
     match code {
-        Code::Unauthenticated => {
-            Some("name the file with your token: --token-file FILE or SERINUS_TOKEN_FILE")
-        }
-        Code::PermissionDenied => Some("this needs a token with the role operator"),
+        Code::Unauthenticated => Some(
+            "name your token or certificate: --token-file FILE, or --tls-cert FILE and --tls-key FILE",
+        ),
+        Code::PermissionDenied => Some("ask whoever keeps the token file of the control plane"),
         Code::NotFound => {
             Some("`serinus rollout list` and `serinus model list` show what there is")
         }

@@ -47,6 +47,7 @@ pub(super) struct World {
     pub(super) stable: Option<v1::SetStableRequest>,
     pub(super) event_requests: Vec<v1::WatchEventsRequest>,
     pub(super) tokens: Vec<String>,
+    pub(super) audit: Vec<v1::ListAuditResponse>,
 }
 
 impl World {

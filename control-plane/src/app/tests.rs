@@ -42,7 +42,7 @@ fn causes_are_said_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rollout_outlives_a_restart_and_the_fence_moves_on() {
     let home = tempfile::tempdir().unwrap();
-    let server = Server::start(&config(home.path()), None).await.unwrap();
+    let server = Server::start(&config(home.path())).await.unwrap();
     let applied = client(&server)
         .await
         .apply(apply())
@@ -51,7 +51,7 @@ async fn a_rollout_outlives_a_restart_and_the_fence_moves_on() {
         .into_inner();
     server.until(std::future::ready(Ok(()))).await.unwrap();
 
-    let server = Server::start(&config(home.path()), None).await.unwrap();
+    let server = Server::start(&config(home.path())).await.unwrap();
     let again = client(&server)
         .await
         .apply(apply())
@@ -69,7 +69,7 @@ async fn a_rollout_outlives_a_restart_and_the_fence_moves_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_that_is_put_back_is_another_generation_and_holds_what_was_active() {
     let home = tempfile::tempdir().unwrap();
-    let server = Server::start(&config(&home.path().join("a")), None)
+    let server = Server::start(&config(&home.path().join("a")))
         .await
         .unwrap();
     let mut client = client(&server).await;
@@ -90,7 +90,7 @@ async fn a_backup_that_is_put_back_is_another_generation_and_holds_what_was_acti
 
     let into = home.path().join("b");
     crate::store::sled::restore::restore(&file, &into, 0).unwrap();
-    let server = Server::start(&config(&into), None).await.unwrap();
+    let server = Server::start(&config(&into)).await.unwrap();
     let address = format!("http://{}", server.grpc);
     let channel = Channel::from_shared(address).unwrap();
     let channel = channel.connect().await.unwrap();
@@ -133,13 +133,10 @@ async fn an_open_watch_does_not_hold_the_stop_up() {
     let home = tempfile::tempdir().unwrap();
     // Far longer than any test may take: only a stream that ends by itself lets this one pass.
     let drain = Duration::from_secs(86_400);
-    let server = Server::start(
-        &ControlPlane {
-            drain,
-            ..config(home.path())
-        },
-        None,
-    )
+    let server = Server::start(&ControlPlane {
+        drain,
+        ..config(home.path())
+    })
     .await
     .unwrap();
     let channel = Channel::from_shared(format!("http://{}", server.grpc)).unwrap();
@@ -158,13 +155,13 @@ async fn an_open_watch_does_not_hold_the_stop_up() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_start_says_why() {
     let home = tempfile::tempdir().unwrap();
-    let server = Server::start(&config(home.path()), None).await.unwrap();
+    let server = Server::start(&config(home.path())).await.unwrap();
     let other = tempfile::tempdir().unwrap();
     let taken = ControlPlane {
         listen: server.grpc,
         ..config(other.path())
     };
-    let error = describe(&Server::start(&taken, None).await.unwrap_err());
+    let error = describe(&Server::start(&taken).await.unwrap_err());
     client(&server).await.apply(apply()).await.unwrap();
     assert!(
         error.contains("listen = ") && error.contains("choose another address"),
@@ -173,7 +170,7 @@ async fn what_cannot_start_says_why() {
     server.until(std::future::ready(Ok(()))).await.unwrap();
 
     std::fs::remove_file(home.path().join("HEAD")).unwrap();
-    let error = describe(&Server::start(&config(home.path()), None).await.unwrap_err());
+    let error = describe(&Server::start(&config(home.path())).await.unwrap_err());
     assert!(
         error.contains("HEAD is missing") && error.contains("--generation"),
         "{error}"

@@ -1,6 +1,6 @@
 //! The flags of the control plane.
 
-use crate::grpc::token::Role;
+use crate::access::Role;
 use crate::maintenance::{Restore, Store};
 use clap::{Args as ClapArgs, Subcommand};
 use serinus_core::plan::parse_duration;
@@ -26,6 +26,15 @@ pub struct Args {
     /// Who may call; required to listen beyond loopback
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
+    /// Certificate chain that callers are shown; required to listen beyond loopback
+    #[arg(long, value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+    /// Its private key
+    #[arg(long, value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+    /// CAs that sign the certificates of callers
+    #[arg(long, value_name = "FILE")]
+    pub tls_client_ca: Option<PathBuf>,
     /// At least this generation: one more than before, after the store was lost
     #[arg(long, value_name = "N")]
     pub generation: Option<u32>,
@@ -57,6 +66,11 @@ pub enum Command {
     /// Check or repair a store while no control plane runs on it
     #[command(subcommand)]
     Store(Store),
+    /// Post a test message to a webhook of the configuration, and say what came of it
+    Webhook {
+        /// Its name
+        name: String,
+    },
     /// Make a token: prints the secret for its bearer and the line for the token file, which has only a hash of it
     Token {
         /// Who will use it; the name is kept in every event that it causes
@@ -64,6 +78,12 @@ pub enum Command {
         /// What it may do
         #[arg(value_enum)]
         role: Role,
+        /// Models that a sidecar may speak for, e.g. digits,cats-*; all of them if not given
+        #[arg(long, value_name = "NAMES")]
+        models: Option<String>,
+        /// Names that a sidecar may have, e.g. host-a,host-b or host-*; all of them if not given
+        #[arg(long, value_name = "NAMES")]
+        sidecars: Option<String>,
     },
 }
 
@@ -89,6 +109,15 @@ impl Args {
         let generation = self
             .generation
             .map(|n| ("generation".to_owned(), Value::Integer(n.into())));
-        texts.chain(generation).collect()
+        let tls = [
+            ("cert", path(&self.tls_cert)),
+            ("key", path(&self.tls_key)),
+            ("client_ca", path(&self.tls_client_ca)),
+        ];
+        let tls = tls.into_iter();
+        let tls = tls.filter_map(|(key, value)| Some((key.to_owned(), Value::String(value?))));
+        let tls: Table = tls.collect();
+        let tls = (!tls.is_empty()).then(|| ("tls".to_owned(), Value::Table(tls)));
+        texts.chain(generation).chain(tls).collect()
     }
 }

@@ -2,12 +2,13 @@
 
 use super::LATCH_AFTER;
 use super::message::{Message, Reply, Session};
+use super::origin::Origin;
 use crate::metrics::LATCHES;
 use crate::store::{Shortage, Store, StoreError};
 use serinus_common::fence::Fence;
 use serinus_core::rollout::Refused;
 use serinus_core::selector::selects;
-use serinus_proto::v1;
+use serinus_proto::{stored::v1 as stored, v1};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -237,20 +238,20 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Does a command; the answer comes when it is on disk. `actor` is the name of the caller's token. A rollback whose
+    /// Does a command; the answer comes when it is on disk. `origin` says who asks, for the audit log. A rollback whose
     /// answer takes over 250 ms is pushed as a latch first.
     ///
     /// # Errors
     /// See [`CommandError`].
     pub async fn command(
         &self,
-        actor: &str,
+        origin: impl Into<Origin>,
         command: Command,
     ) -> Result<v1::Rollout, CommandError> {
-        let actor = actor.to_owned();
+        let origin = origin.into();
         let stops = self.stops(&command);
         let answer = self.ask(|reply| Message::Command {
-            actor,
+            origin,
             command,
             reply,
         });
@@ -295,12 +296,12 @@ impl Handle {
     /// See [`CommandError`].
     pub async fn set_stable(
         &self,
-        actor: &str,
+        origin: impl Into<Origin>,
         request: v1::SetStableRequest,
     ) -> Result<v1::Model, CommandError> {
-        let actor = actor.to_owned();
+        let origin = origin.into();
         self.ask(|reply| Message::SetStable {
-            actor,
+            origin,
             request,
             reply,
         })
@@ -314,12 +315,12 @@ impl Handle {
     /// See [`CommandError`].
     pub async fn release(
         &self,
-        actor: &str,
+        origin: impl Into<Origin>,
         request: v1::ReleaseSidecarRequest,
     ) -> Result<v1::SidecarInfo, CommandError> {
-        let actor = actor.to_owned();
+        let origin = origin.into();
         self.ask(|reply| Message::Release {
-            actor,
+            origin,
             request,
             reply,
         })
@@ -367,6 +368,13 @@ impl Handle {
     /// has no room for them.
     pub async fn record_outcomes(&self, items: Vec<v1::Outcome>) -> Option<Vec<v1::OutcomeStatus>> {
         self.ask(|reply| Message::Outcomes { items, reply }).await
+    }
+
+    /// Keeps how far a webhook is. Whether that is on disk now; it is not while the engine is stopping or there is too
+    /// little room.
+    pub async fn notified(&self, webhook: stored::Webhook) -> bool {
+        let kept = self.ask(|reply| Message::Notified { webhook, reply });
+        kept.await.is_some()
     }
 
     /// Forgets finished rollouts of which the store keeps nothing any more, and incarnations of sidecars that were not

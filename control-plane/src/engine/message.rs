@@ -1,7 +1,8 @@
 //! What goes through the engine's mailbox.
 
 use super::handle::{Assignments, Command, CommandError};
-use serinus_proto::v1;
+use super::origin::Origin;
+use serinus_proto::{stored::v1 as stored, v1};
 use std::sync::Arc;
 use tokio::sync::{broadcast, oneshot, watch};
 
@@ -18,7 +19,7 @@ pub(super) enum Message {
     /// A command of a person or a program.
     Command {
         /// Who.
-        actor: String,
+        origin: Origin,
         /// What.
         command: Command,
         /// Sent after the commit.
@@ -27,7 +28,7 @@ pub(super) enum Message {
     /// A model's stable variant.
     SetStable {
         /// Who.
-        actor: String,
+        origin: Origin,
         /// What.
         request: v1::SetStableRequest,
         /// Sent after the commit.
@@ -90,11 +91,18 @@ pub(super) enum Message {
     /// A sidecar's reports are to count again.
     Release {
         /// Who asks.
-        actor: String,
+        origin: Origin,
         /// What.
         request: v1::ReleaseSidecarRequest,
         /// Sent after the commit.
         reply: Reply<Result<v1::SidecarInfo, CommandError>>,
+    },
+    /// How far a webhook is.
+    Notified {
+        /// What to keep.
+        webhook: stored::Webhook,
+        /// Sent after the commit.
+        reply: Reply<()>,
     },
     /// Outcomes.
     Outcomes {

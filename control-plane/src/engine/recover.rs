@@ -9,6 +9,7 @@ use super::seen::Seen;
 use super::stage::Stage;
 use super::{Engine, time};
 use crate::store::{Loaded, Store, StoreError};
+use serinus_core::audit::Head;
 use serinus_evidence::ENGINE_VERSION;
 use serinus_proto::{stored::v1 as stored, v1};
 use std::collections::BTreeMap;
@@ -39,7 +40,7 @@ pub enum StartError {
 
 pub(super) fn start(store: Arc<dyn Store>, version: &str) -> Result<(Engine, Handle), StartError> {
     let loaded = store.load()?;
-    let (book, requests) = replay(store.as_ref(), &loaded)?;
+    let (book, requests, audit) = replay(store.as_ref(), &loaded)?;
     let mut fleet = Fleet::default();
     fleet.restore(&loaded.sources, loaded.meta.last_issuer, time::now_ms());
     let (post, mailbox) = mpsc::channel(MAILBOX);
@@ -53,6 +54,7 @@ pub(super) fn start(store: Arc<dyn Store>, version: &str) -> Result<(Engine, Han
         requests,
         seen: Seen::default(),
         stage: Stage::new(store.last_revision()),
+        audit,
         published,
         stale: Stale::default(),
         shortage: None,
@@ -84,12 +86,14 @@ pub(super) fn start(store: Arc<dyn Store>, version: &str) -> Result<(Engine, Han
 }
 
 /// Follows the log page by page: however long it is, little of it is in memory at a time.
-fn replay(store: &dyn Store, loaded: &Loaded) -> Result<(Book, Requests), StartError> {
+fn replay(store: &dyn Store, loaded: &Loaded) -> Result<(Book, Requests, Head), StartError> {
     let mut book = Book::default();
     let mut requests = Requests::default();
     for done in &loaded.requests {
         requests.remember(done.clone());
     }
+    let base = store.audit_base()?;
+    let mut audit = Head::default();
     let mut at = 0;
     loop {
         let records = store.records(at, PAGE)?;
@@ -101,9 +105,16 @@ fn replay(store: &dyn Store, loaded: &Loaded) -> Result<(Book, Requests), StartE
                     .map_err(|error| StartError::Log(error.to_string()))?;
             }
             requests.follow(record);
+            audit.follow(record, &base).map_err(|broken| {
+                StartError::Log(format!("the audit log at event {at}: {broken}"))
+            })?;
         }
         if records.len() < PAGE {
-            return Ok((book, requests));
+            // Of entries that are gone altogether the base knows the last one.
+            if audit.number < base.number {
+                audit = base;
+            }
+            return Ok((book, requests, audit));
         }
     }
 }

@@ -121,6 +121,7 @@ impl Stage {
                 stable_history,
                 look: look.take(),
                 min_reader,
+                audit: None,
             };
             requests.follow(&record);
             self.batch.records.push(record);

@@ -1,5 +1,6 @@
 //! One message at a time: the state changes in memory, the answer waits for the commit.
 
+use super::audit::about;
 use super::commands::{Desk, Named, Outcome, Stop};
 use super::fleet::fence;
 use super::handle::{Command, CommandError};
@@ -16,15 +17,19 @@ impl Engine {
     pub(super) fn take(&mut self, message: Message, now_ms: u64) -> Result<(), EngineError> {
         match message {
             Message::Command {
-                actor,
+                origin,
                 command,
                 reply,
-            } => self.command(&actor, &command, reply, now_ms),
+            } => self.audited(&origin, about(&command), |engine| {
+                engine.command(&origin.name, &command, reply, now_ms)
+            }),
             Message::SetStable {
-                actor,
+                origin,
                 request,
                 reply,
-            } => self.set_stable(&actor, &request, reply, now_ms),
+            } => self.audited(&origin, &request.model, |engine| {
+                engine.set_stable(&origin.name, &request, reply, now_ms)
+            }),
             Message::Attach { hello, reply } => {
                 let newcomer = !self.fleet.knows(&hello.sidecar, hello.incarnation);
                 if newcomer && self.has_no_room_for_newcomers() {
@@ -45,6 +50,12 @@ impl Engine {
             }
             // Who asked hears that there is no answer, and asks again later.
             Message::Report { .. } | Message::Outcomes { .. } if self.shortage.is_some() => Ok(()),
+            Message::Notified { .. } if self.shortage.is_some() => Ok(()),
+            Message::Notified { webhook, reply } => {
+                self.stage.batch.webhooks.push(webhook);
+                self.reply(reply, ());
+                Ok(())
+            }
             Message::Report { report, reply } => self.report(&report, reply, now_ms),
             Message::Forget {
                 rollouts,
@@ -54,10 +65,12 @@ impl Engine {
                 Ok(())
             }
             Message::Release {
-                actor,
+                origin,
                 request,
                 reply,
-            } => self.release(&actor, &request, reply, now_ms),
+            } => self.audited(&origin, "", |engine| {
+                engine.release(&origin.name, &request, reply, now_ms)
+            }),
             Message::Outcomes { items, reply } => self.outcomes(&items, reply, now_ms),
         }
     }

@@ -1,12 +1,13 @@
 //! The control plane about itself.
 
+mod audit;
 mod backup;
 
-use super::auth::actor;
-use super::error;
 use super::feed::Feed;
 use super::page::{self, Asked, Pages};
+use super::rollouts::refused;
 use super::watches::Watches;
+use crate::access::guard::caller;
 use crate::engine::Handle;
 use serinus_proto::v1::{self, admin_server::Admin};
 use tonic::{Request, Response, Status};
@@ -79,13 +80,28 @@ impl Admin for Service {
         Ok(Response::new(feed))
     }
 
+    type ListAuditStream = Feed<v1::ListAuditResponse>;
+
+    async fn list_audit(
+        &self,
+        request: Request<v1::ListAuditRequest>,
+    ) -> Result<Response<Self::ListAuditStream>, Status> {
+        let refusals = caller(&request)?.refusals();
+        let after = request.into_inner().after_revision;
+        let handle = self.handle.clone();
+        let feed = self
+            .watches
+            .start(move |watcher| audit::run(handle, watcher, after, refusals))?;
+        Ok(Response::new(feed))
+    }
+
     async fn release_sidecar(
         &self,
         request: Request<v1::ReleaseSidecarRequest>,
     ) -> Result<Response<v1::SidecarInfo>, Status> {
-        let actor = actor(&request);
-        let released = self.handle.release(&actor, request.into_inner()).await;
-        let released = released.map_err(error::command);
+        let caller = caller(&request)?;
+        let released = self.handle.release(&caller, request.into_inner()).await;
+        let released = released.map_err(|error| refused(&caller, error));
         super::rollouts::count("release_sidecar", &released);
         released.map(Response::new)
     }

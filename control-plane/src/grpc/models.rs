@@ -1,8 +1,9 @@
 //! Models and their stable variants.
 
-use super::auth::actor;
 use super::page::{self, Asked, Pages};
+use super::rollouts::refused;
 use super::{error, required};
+use crate::access::guard::caller;
 use crate::engine::Handle;
 use serinus_proto::v1::{self, models_server::Models};
 use tonic::{Request, Response, Status};
@@ -65,9 +66,9 @@ impl Models for Service {
         &self,
         request: Request<v1::SetStableRequest>,
     ) -> Result<Response<v1::Model>, Status> {
-        let actor = actor(&request);
-        let set = self.handle.set_stable(&actor, request.into_inner()).await;
-        let set = set.map_err(error::command);
+        let caller = caller(&request)?;
+        let set = self.handle.set_stable(&caller, request.into_inner()).await;
+        let set = set.map_err(|error| refused(&caller, error));
         super::rollouts::count("set_stable", &set);
         set.map(Response::new)
     }

@@ -4,12 +4,13 @@ mod history;
 mod recording;
 mod watch;
 
-use super::auth::actor;
 use super::feed::Feed;
 use super::page::{self, Asked, Pages};
 use super::watches::Watches;
 use super::{error, required};
-use crate::engine::{Command, Handle, Verb};
+use crate::access::guard::caller;
+use crate::access::{Caller, Role};
+use crate::engine::{Command, CommandError, Handle, Verb};
 use crate::metrics::COMMANDS;
 use serinus_core::plan;
 use serinus_proto::v1::{self, rollouts_server::Rollouts};
@@ -43,17 +44,30 @@ impl Service {
         request: Request<T>,
         command: impl FnOnce(T) -> Command,
     ) -> Result<Response<v1::Rollout>, Status> {
-        let actor = actor(&request);
+        let caller = caller(&request)?;
         let command = command(request.into_inner());
         let said = required::check(&command, &self.handle.views());
         if let Err(status) = said {
             count::<()>(verb, &Err(status.clone()));
             return Err(status);
         }
-        let done = self.handle.command(&actor, command).await;
-        let done = done.map_err(error::command);
+        let done = self.handle.command(&caller, command).await;
+        let done = done.map_err(|error| refused(&caller, error));
         count(verb, &done);
         done.map(Response::new)
+    }
+
+    /// What goes past the steps of a plan that asks for an approval takes whoever may give it.
+    fn may_pass<T>(&self, request: &Request<T>, rollout: &str, what: &str) -> Result<(), Status> {
+        let views = self.handle.views();
+        let plan = views
+            .find(rollout)
+            .and_then(|rollout| rollout.plan.as_ref());
+        if plan.is_some_and(|plan| plan.steps.iter().any(|step| step.approval.is_some())) {
+            let what = format!("{what}, where the plan asks for an approval,");
+            caller(request)?.has(Role::Approver, &what)?;
+        }
+        Ok(())
     }
 
     fn find(&self, name: &str) -> Result<Arc<v1::Rollout>, Status> {
@@ -62,6 +76,13 @@ impl Service {
         let rollout = views.find(name).cloned();
         rollout.ok_or_else(|| error::not_found("rollout", name))
     }
+}
+
+/// The status of a command that was not done; kept with the refused calls.
+pub(super) fn refused(caller: &Caller, error: CommandError) -> Status {
+    let status = error::command(error);
+    caller.was_refused(&status);
+    status
 }
 
 /// Counts a command by its result.
@@ -189,6 +210,7 @@ impl Rollouts for Service {
         &self,
         request: Request<v1::PromoteRequest>,
     ) -> Result<Response<v1::Rollout>, Status> {
+        self.may_pass(&request, &request.get_ref().rollout, "promoting")?;
         self.command("promote", request, Command::Promote).await
     }
 
@@ -218,6 +240,9 @@ impl Rollouts for Service {
         &self,
         request: Request<v1::SetSplitRequest>,
     ) -> Result<Response<v1::Rollout>, Status> {
+        if request.get_ref().force {
+            self.may_pass(&request, &request.get_ref().rollout, "a forced split")?;
+        }
         self.command("set_split", request, Command::SetSplit).await
     }
 

@@ -4,10 +4,12 @@ mod admission;
 mod hello;
 mod pusher;
 mod report;
+mod scope;
 mod sync;
 
 use super::error;
 use super::feed::{Feed, feed};
+use crate::access::guard::caller;
 use crate::engine::Handle;
 use crate::metrics::STREAMS_REFUSED;
 use admission::Bucket;
@@ -64,18 +66,21 @@ impl Sidecars for Service {
         &self,
         request: Request<Streaming<v1::SidecarMessage>>,
     ) -> Result<Response<Self::SyncStream>, Status> {
+        let caller = caller(&request)?;
         self.admit()?;
         let (handle, drain) = (self.handle.clone(), self.drain.clone());
         let inbound = request.into_inner();
         let feed = feed(SYNC_ROOM, PATIENCE, |filler| {
-            sync::run(handle, inbound, filler, drain)
+            sync::run(handle, caller, inbound, filler, drain)
         });
         Ok(Response::new(feed))
     }
 
     async fn fetch(&self, request: Request<v1::Hello>) -> Result<Response<v1::Push>, Status> {
+        let caller = caller(&request)?;
         self.admit()?;
         let hello = hello::check(request.into_inner())?;
+        scope::hello(&caller, &hello)?;
         let push = self.handle.fetch(hello).await;
         push.map(Response::new).ok_or_else(error::stopping)
     }
@@ -84,10 +89,11 @@ impl Sidecars for Service {
         &self,
         request: Request<Streaming<v1::ReportRequest>>,
     ) -> Result<Response<Self::ReportStream>, Status> {
+        let caller = caller(&request)?;
         let (handle, drain) = (self.handle.clone(), self.drain.clone());
         let inbound = request.into_inner();
         let feed = feed(ACK_ROOM, PATIENCE, |filler| {
-            report::run(handle, inbound, filler, drain)
+            report::run(handle, caller, inbound, filler, drain)
         });
         Ok(Response::new(feed))
     }

@@ -1,13 +1,15 @@
 //! The surfaces over loopback, in front of a real engine with a store in memory.
 
+mod audit;
 mod commands;
 mod recordings;
 mod streams;
 mod sync;
 
-use super::token::Tokens;
-use super::{Options, ServeError, routes, serve};
+use super::{BEGINNING, Options, ServeError, routes, serve};
+use crate::access::{Access, Callers};
 use crate::engine::{Engine, EngineError};
+use crate::listen::{Limits, open};
 use crate::store::memory::{Disk, MemoryStore};
 use serinus_proto::v1::{
     self, events_client::EventsClient, rollouts_client::RolloutsClient,
@@ -39,11 +41,12 @@ impl Harness {
         let (engine, handle) = Engine::start(store.clone(), "test").unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
+        let incoming = open(listener, None, Limits::default(), BEGINNING);
         let (surfaces, drain) = shutdown::channel();
         let (stop_engine, engine_drain) = shutdown::channel();
         let engine = tokio::spawn(engine.run(engine_drain));
-        let routes = routes(handle, options.tokens.clone(), drain.clone());
-        let server = tokio::spawn(serve(listener, routes, options, drain));
+        let routes = routes(handle, &options.access, drain.clone());
+        let server = tokio::spawn(serve(incoming, routes, options, drain));
         let channel = Channel::from_shared(address)
             .unwrap()
             .connect()
@@ -105,8 +108,9 @@ fn command(rollout: &v1::Rollout, request_id: &str) -> v1::CommandRequest {
     }
 }
 
-fn tokens(lines: &[&str]) -> Tokens {
+fn tokens(lines: &[&str]) -> Arc<Access> {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), lines.join("\n")).unwrap();
-    Tokens::read(file.path()).unwrap()
+    let callers = Callers::read(file.path()).unwrap();
+    Arc::new(Access::of(file.path().into(), callers))
 }

@@ -1,10 +1,11 @@
 use super::*;
 use crate::engine::Engine;
+use crate::listen::Limits;
 use crate::store::memory::{Disk, MemoryStore};
 use serinus_runtime::shutdown;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 
 async fn get(address: SocketAddr, path: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
@@ -23,10 +24,12 @@ async fn probes_metrics_and_the_front_page() {
     let engine = tokio::spawn(engine.run(engine_drain));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
+    let incoming = crate::listen::open(listener, None, Limits::default(), BEGINNING);
     let (trigger, drain) = shutdown::channel();
     let grpc = SocketAddr::from(([127, 0, 0, 1], 7400));
-    let routes = crate::grpc::routes(handle.clone(), None, drain.clone());
-    let served = tokio::spawn(serve(listener, handle.clone(), grpc, routes, drain));
+    let routes = crate::grpc::routes(handle.clone(), &Arc::default(), drain.clone());
+    let options = Options { grpc, local: true };
+    let served = tokio::spawn(serve(incoming, handle.clone(), routes, options, drain));
 
     assert!(get(address, "/healthz").await.starts_with("HTTP/1.1 200"));
     let shown = || handle.views().shown_ms > 0;
@@ -60,5 +63,5 @@ async fn probes_metrics_and_the_front_page() {
     assert!(get(address, "/healthz").await.starts_with("HTTP/1.1 503"));
     assert!(get(address, "/readyz").await.starts_with("HTTP/1.1 503"));
     trigger.drain();
-    served.await.unwrap().unwrap();
+    served.await.unwrap();
 }

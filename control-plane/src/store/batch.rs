@@ -38,6 +38,8 @@ pub struct Batch {
     pub drop_sources: Vec<(String, u64)>,
     /// (key, block of the bitmap); replaces what was there.
     pub seen: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Replaces what was there for the same webhook.
+    pub webhooks: Vec<stored::Webhook>,
     /// Counters; generation, term and schema have to be the ones that were loaded.
     pub meta: Option<stored::Meta>,
     /// The rollouts that were active when the store came back are held now.
@@ -60,6 +62,7 @@ impl Batch {
             && self.sources.is_empty()
             && self.drop_sources.is_empty()
             && self.seen.is_empty()
+            && self.webhooks.is_empty()
             && self.meta.is_none()
             && !self.held_restored
     }

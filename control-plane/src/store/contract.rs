@@ -161,6 +161,12 @@ fn everything_comes_back<P: Place>() {
     batch.pending = vec![("r1".into(), pending(10)), ("r2".into(), pending(11))];
     batch.sources = vec![source("b", 1, 5), source("a", 2, 6)];
     batch.seen = vec![(b"key".to_vec(), vec![1, 2, 3])];
+    let webhook = |name: &str, read| stored::Webhook {
+        name: name.into(),
+        read,
+        outstanding: vec![2, 3],
+    };
+    batch.webhooks = vec![webhook("b", 3), webhook("a", 1), webhook("a", 2)];
     batch.meta = Some(stored::Meta {
         last_issuer: 9,
         ..meta
@@ -189,6 +195,10 @@ fn everything_comes_back<P: Place>() {
     );
     assert_eq!(store.seen(b"key").unwrap(), Some(vec![1, 2, 3]));
     assert_eq!(store.seen(b"ke").unwrap(), None);
+    assert_eq!(
+        store.webhooks().unwrap(),
+        [webhook("a", 2), webhook("b", 3)]
+    );
 }
 
 /// A log is read from any revision on, in order, without holes.

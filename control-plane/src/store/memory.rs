@@ -21,6 +21,7 @@ struct Content {
     pending: BTreeMap<String, stored::Pending>,
     sources: BTreeMap<(String, u64), stored::Source>,
     seen: BTreeMap<Vec<u8>, Vec<u8>>,
+    webhooks: BTreeMap<String, stored::Webhook>,
     restored: Option<stored::Restored>,
 }
 
@@ -92,6 +93,9 @@ impl Content {
             self.sources.remove(&source);
         }
         self.seen.extend(batch.seen);
+        let webhooks = batch.webhooks.into_iter();
+        self.webhooks
+            .extend(webhooks.map(|of| (of.name.clone(), of)));
         if let Some(meta) = batch.meta {
             self.meta = meta;
         }
@@ -176,6 +180,10 @@ impl Store for MemoryStore {
 
     fn seen(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(self.disk.content().seen.get(key).cloned())
+    }
+
+    fn webhooks(&self) -> Result<Vec<stored::Webhook>, StoreError> {
+        Ok(self.disk.content().webhooks.values().cloned().collect())
     }
 
     fn oldest_revision(&self) -> Result<u64, StoreError> {

@@ -25,6 +25,14 @@ pub mod restore;
 mod staged;
 mod verify;
 
+/// What an anchor knows of the audit log.
+fn base(anchor: stored::Anchor) -> audit::Head {
+    audit::Head {
+        number: anchor.audit_number,
+        seal: anchor.audit_seal,
+    }
+}
+
 #[cfg(test)]
 mod tests;
 
@@ -37,6 +45,7 @@ use crate::failpoint::reach;
 use fault::{Fault, guard};
 use head::{Head, HeadFile};
 use prost::Message;
+use serinus_core::audit;
 use serinus_proto::stored::v1 as stored;
 use staged::Staged;
 use std::fs::File;
@@ -379,6 +388,16 @@ impl Store for SledStore {
             let block = |bytes: Vec<u8>| unseal(&key, &bytes).map(<[u8]>::to_vec);
             found.map(block).transpose().map_err(Fault::value(&key))
         })
+    }
+
+    fn webhooks(&self) -> Result<Vec<stored::Webhook>, StoreError> {
+        let all = self.read_sealed(&[key::WEBHOOK])?;
+        Ok(all.into_iter().map(|(_, webhook)| webhook).collect())
+    }
+
+    fn audit_base(&self) -> Result<audit::Head, StoreError> {
+        let anchor: Option<(Vec<u8>, stored::Anchor)> = self.read_sealed(&[key::ANCHOR])?.pop();
+        Ok(anchor.map_or_else(audit::Head::default, |(_, anchor)| base(anchor)))
     }
 
     fn oldest_revision(&self) -> Result<u64, StoreError> {

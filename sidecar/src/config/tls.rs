@@ -22,6 +22,9 @@ pub struct TlsFiles {
     pub client_ca: Option<PathBuf>,
     /// Connections without TLS are served on the same port too, for a change-over. Default `false`.
     pub plaintext: bool,
+    /// What the control plane's certificate has to be for, instead of the host's name in its address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub control_plane_name: Option<String>,
     /// `[tls.upstream]`: to endpoints.
     pub upstream: UpstreamTls,
     /// `[tls.control_plane]`: to the control plane.
@@ -45,9 +48,10 @@ pub struct UpstreamTls {
 }
 
 impl UpstreamTls {
-    fn load(&self, table: &str) -> Result<Arc<Dial>, TlsError> {
+    fn load(&self, table: &str, name: Option<&String>) -> Result<Arc<Dial>, TlsError> {
         let own = identity(self.cert.as_ref(), self.key.as_ref());
-        Dial::load(table, self.ca.clone(), own).map(Arc::new)
+        let dial = Dial::load(table, self.ca.clone(), own)?;
+        Ok(Arc::new(dial.expecting(name.cloned())))
     }
 }
 
@@ -65,14 +69,16 @@ impl Sidecar {
         for (position, model) in self.models.iter().enumerate() {
             if let Some(own) = &model.tls {
                 let table = format!("model[{position}].tls");
-                models.insert(model.name.clone(), own.load(&table)?);
+                models.insert(model.name.clone(), own.load(&table, None)?);
             }
         }
         Ok(Tls {
             accept,
-            dial: tls.upstream.load("tls.upstream")?,
+            dial: tls.upstream.load("tls.upstream", None)?,
             models,
-            control_plane: tls.control_plane.load("tls.control_plane")?,
+            control_plane: tls
+                .control_plane
+                .load("tls.control_plane", tls.control_plane_name.as_ref())?,
         })
     }
 }
@@ -96,7 +102,8 @@ pub(super) fn check(config: &Sidecar, found: &mut Vec<String>) {
         }
     }
     let speaks_tls = |url: &String| url.starts_with("https:");
-    if tls.control_plane != UpstreamTls::default() && !config.control_plane.iter().any(speaks_tls) {
+    let about = tls.control_plane != UpstreamTls::default() || tls.control_plane_name.is_some();
+    if about && !config.control_plane.iter().any(speaks_tls) {
         found.push("tls.control_plane: no address in control_plane begins with https://".into());
     }
     if tls.cert.is_none() && (tls.client_ca.is_some() || tls.plaintext) {

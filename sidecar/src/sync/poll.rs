@@ -60,13 +60,16 @@ impl Polling {
     /// Asks for everything, and takes it.
     pub(super) async fn fetch(&mut self, peer: &Peer, url: &str, applier: &mut Applier) {
         self.next = Some(Instant::now() + pause());
+        let hello = hello(peer, applier);
         let asked = async {
             let link = link::connect(url, peer.token_file.as_deref(), &peer.tls).await?;
-            let hello = hello(peer, applier);
             let push = SidecarsClient::new(link).fetch(hello).await?;
             Ok::<_, Ended>(push.into_inner())
         };
-        let asked = timeout(WITHIN, asked).await;
+        let asked = tokio::select! {
+            asked = timeout(WITHIN, asked) => asked,
+            () = ticking(applier) => return,
+        };
         match asked.unwrap_or(Err(Ended::Silent("answer"))) {
             Ok(push) => {
                 let probed = peer.probed.borrow().clone();

@@ -77,8 +77,8 @@ impl Stream {
         applier: &mut Applier,
     ) -> Result<(Self, v1::Welcome), Ended> {
         let (send, outgoing) = mpsc::channel(64);
+        let hello = ToControl::Hello(hello(peer, applier));
         let stream = async {
-            let hello = ToControl::Hello(hello(peer, applier));
             let _ = send.try_send(wrap(hello));
             let mut client = SidecarsClient::new(link.clone());
             let mut receive = client
@@ -91,9 +91,12 @@ impl Stream {
                 _ => Err(Ended::Rude),
             }
         };
-        let (receive, welcome) = timeout(WELCOME_WITHIN, stream)
-            .await
-            .map_err(|_| Ended::Silent("welcome this sidecar"))??;
+        let silent = || Ended::Silent("welcome this sidecar");
+        let (receive, welcome) = tokio::select! {
+            opened = timeout(WELCOME_WITHIN, stream) => opened.map_err(|_| silent())??,
+            // Leases grow older, and whoever operates this host has a say, also while nobody answers.
+            () = super::ticking(applier) => return Err(silent()),
+        };
         peer.reports.welcome(&welcome)?;
         applier.set_ids(ids(&welcome));
         let stream = Self {

@@ -609,6 +609,62 @@ async fn where_streams_break_it_asks() {
     assert_eq!(hello.held[0].fence, assignment(5, 0).fence);
 }
 
+/// It is connected to and never answers, as one whose process was stopped: the first answer is waited for for 10 s.
+#[tokio::test]
+async fn while_a_control_plane_is_silent_leases_grow_old_and_the_host_is_heard() {
+    const SOON: Duration = Duration::from_secs(5);
+    let directory = tempfile::tempdir().unwrap();
+    let mut fake = Fake::start();
+    let before = Sidecar::start(directory.path(), &fake.url());
+    fake.greet().await;
+    fake.push(1, assignment(5, 200_000)).await;
+    before.stop().await;
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let mut sidecar = Sidecar::start(directory.path(), &url);
+    // Only when it has connected is it the silence that is waited for.
+    let (_connection, _) = silent.accept().await.unwrap();
+    sidecar.clock.store(70_000, Ordering::SeqCst);
+    let frozen = tokio::time::timeout(SOON, sidecar.standing(Standing::Frozen));
+    frozen.await.expect("its lease grows old");
+    sidecar.kill.kill(Some("m")).unwrap();
+    let shared = Arc::clone(&sidecar.shared);
+    let killed = eventually(|| shared.table().routes()[0].killed);
+    let killed = tokio::time::timeout(SOON, killed);
+    killed.await.expect("the host is heard");
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn while_nobody_answers_a_question_the_host_is_heard() {
+    let directory = tempfile::tempdir().unwrap();
+    let peer = peer_of(&Reports::new("host-a".into(), 1));
+    let store = Store::new(Cache::open(directory.path()).unwrap());
+    let kill = Switch::new(None);
+    let clock = Clock::from_fn(|| 0);
+    let shared = Arc::clone(&peer.shared);
+    let mut applier = Applier::start(
+        vec![spec()],
+        Arc::clone(&shared),
+        store,
+        clock,
+        0,
+        kill.watch(),
+    )
+    .unwrap();
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let mut polling = Polling::default();
+    tokio::select! {
+        () = polling.fetch(&peer, &url, &mut applier) => panic!("nobody was there to answer"),
+        () = async {
+            let (_connection, _) = silent.accept().await.unwrap();
+            kill.kill(Some("m")).unwrap();
+            eventually(|| shared.table().routes()[0].killed).await;
+        } => {}
+    }
+}
+
 #[tokio::test]
 async fn whoever_operates_the_host_has_the_last_word() {
     let directory = tempfile::tempdir().unwrap();

@@ -1,11 +1,9 @@
 //! TLS from applications.
 
-use super::files::Fields;
-use super::{ALPN_H1, ALPN_H2, Identity, TlsError};
+use super::{Identity, TlsError};
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
-use rustls::crypto::ring;
-use rustls::server::WebPkiClientVerifier;
+use serinus_runtime::tls::{ALPN_H1, ALPN_H2, Clients, Fields, server_config};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -84,29 +82,6 @@ impl Accept {
 }
 
 fn build(identity: &Identity, client_ca: Option<&PathBuf>) -> Result<Arc<ServerConfig>, TlsError> {
-    let provider = Arc::new(ring::default_provider());
-    let fields = fields();
-    let refused = |field: &str, error: &dyn std::fmt::Display| TlsError::Refused {
-        field: field.to_owned(),
-        why: error.to_string(),
-    };
-    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| refused(&fields.cert, &error))?;
-    let builder = match client_ca {
-        None => builder.with_no_client_auth(),
-        Some(path) => {
-            let roots = Arc::new(fields.roots(path)?);
-            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider).build();
-            builder
-                .with_client_cert_verifier(verifier.map_err(|error| refused(&fields.ca, &error))?)
-        }
-    };
-    let (chain, key) = fields.pair(identity)?;
-    let mut config = builder
-        .with_single_cert(chain, key)
-        .map_err(|error| refused(&fields.cert, &error))?;
-    config.alpn_protocols = vec![ALPN_H2.to_vec(), ALPN_H1.to_vec()];
-    config.ticketer = ring::Ticketer::new().map_err(|error| refused(&fields.key, &error))?;
-    Ok(Arc::new(config))
+    let clients = client_ca.map_or(Clients::Anybody, |ca| Clients::Required(ca.clone()));
+    server_config(&fields(), identity, &clients, &[ALPN_H2, ALPN_H1]).map(Arc::new)
 }

@@ -154,6 +154,10 @@ impl Store for Fragile {
         self.inner.seen(key)
     }
 
+    fn webhooks(&self) -> Result<Vec<stored::Webhook>, StoreError> {
+        self.inner.webhooks()
+    }
+
     fn oldest_revision(&self) -> Result<u64, StoreError> {
         self.inner.oldest_revision()
     }

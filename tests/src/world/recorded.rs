@@ -3,7 +3,7 @@
 use super::World;
 use anyhow::{Result, ensure};
 use prost::Message as _;
-use serinus_control_plane::store::Store as _;
+use serinus_control_plane::store::Store;
 use serinus_core::replay::{Outcome, Recording, replay};
 use serinus_proto::v1::{self, event::Kind};
 
@@ -12,7 +12,15 @@ use serinus_proto::v1::{self, event::Kind};
 /// # Errors
 /// If the store cannot be read.
 pub fn recording(world: &World, id: &str) -> Result<Recording> {
-    let records = world.store.records(0, usize::MAX)?;
+    recording_of(&*world.store, id)
+}
+
+/// The recording of a rollout in a store.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn recording_of(store: &(impl Store + ?Sized), id: &str) -> Result<Recording> {
+    let records = store.records(0, usize::MAX)?;
     let events = records.into_iter().map(|record| v1::RecordedEvent {
         event: record.event,
         look: record.look,
@@ -28,8 +36,8 @@ pub fn recording(world: &World, id: &str) -> Result<Recording> {
             event.rollout == id && !matches!(event.kind, Some(Kind::Queued(_)))
         })
     };
-    let slices = world.store.slices(id, 0, usize::MAX)?;
-    let label_slices = world.store.label_slices(id, 0, usize::MAX)?;
+    let slices = store.slices(id, 0, usize::MAX)?;
+    let label_slices = store.label_slices(id, 0, usize::MAX)?;
     Ok(Recording {
         header: v1::RecordingHeader::default(),
         events: events.filter(of_rollout).collect(),

@@ -296,6 +296,17 @@ impl Admin for Services {
         Ok(Response::new(sidecar.clone()))
     }
 
+    type ListAuditStream = Boxed<v1::ListAuditResponse>;
+
+    async fn list_audit(
+        &self,
+        _: Request<v1::ListAuditRequest>,
+    ) -> Answer<Boxed<v1::ListAuditResponse>> {
+        let messages = self.world().audit.clone();
+        let messages = tokio_stream::iter(messages.into_iter().map(Ok));
+        Ok(Response::new(Box::pin(messages)))
+    }
+
     type BackupStream = Boxed<v1::BackupChunk>;
 
     /// Two chunks, and an error instead of the rest where a refusal is waiting.

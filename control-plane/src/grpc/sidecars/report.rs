@@ -1,6 +1,8 @@
 //! Counts, on a stream of their own. Reports are taken as they come and acknowledged in the same order, each when it is
 //! on disk; so one commit can take many of them, and a reconnect with a long backlog is quick.
 
+use super::scope;
+use crate::access::Caller;
 use crate::engine::Handle;
 use crate::grpc::error::{self, bad_field};
 use crate::grpc::feed::{Filler, Lost};
@@ -21,6 +23,7 @@ type Taken = Pin<Box<dyn Future<Output = Option<v1::ReportAck>> + Send>>;
 /// Serves one stream until it ends.
 pub(super) async fn run(
     handle: Handle,
+    caller: Caller,
     mut inbound: Streaming<v1::ReportRequest>,
     out: Filler<v1::ReportAck>,
     mut drain: Drain,
@@ -39,6 +42,7 @@ pub(super) async fn run(
             report = inbound.message(), if open && waiting.len() < WAITING => match report {
                 Ok(Some(report)) => {
                     check(&report, &mut source)?;
+                    belongs(&caller, &handle, &report)?;
                     waiting.push_back(begin(handle.clone(), report).await);
                 }
                 Ok(None) => open = false,
@@ -70,6 +74,12 @@ async fn answer(out: &Filler<v1::ReportAck>, ack: v1::ReportAck) -> Result<bool,
         Err(Lost::Gone) => Ok(false),
         Err(Lost::Slow) => Err(Status::deadline_exceeded("acknowledgements are not read")),
     }
+}
+
+/// A report is about the sidecar that sends it and about its models.
+fn belongs(caller: &Caller, handle: &Handle, report: &v1::ReportRequest) -> Result<(), Status> {
+    scope::report(caller, handle, report)
+        .inspect_err(|_| metrics::counter!(REPORTS, "result" => "refused").increment(1))
 }
 
 /// A stream belongs to one incarnation of one sidecar.

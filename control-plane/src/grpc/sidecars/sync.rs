@@ -1,7 +1,8 @@
 //! The stream of one sidecar: moves messages between the wire, the engine and the [`Pusher`].
 
-use super::hello;
 use super::pusher::{ACK_WITHIN, Answer, Pusher};
+use super::{hello, scope};
+use crate::access::Caller;
 use crate::engine::{Handle, Session};
 use crate::grpc::error;
 use crate::grpc::feed::{Filler, Lost};
@@ -32,6 +33,7 @@ enum End {
 /// Serves one stream until it ends.
 pub(super) async fn run(
     handle: Handle,
+    caller: Caller,
     mut inbound: Streaming<v1::SidecarMessage>,
     out: Filler<v1::ControlMessage>,
     mut drain: Drain,
@@ -40,12 +42,14 @@ pub(super) async fn run(
         hello = hello::receive(&mut inbound) => hello?,
         () = drain.wait() => return Err(error::stopping()),
     };
+    scope::hello(&caller, &hello)?;
     let (sidecar, pusher) = (hello.sidecar.clone(), Pusher::new(&hello));
     let session = handle.attach(hello).await;
     let session = session.ok_or_else(|| error::unanswered(&handle))?;
     let id = session.id;
     let mut stream = Stream {
         handle: handle.clone(),
+        caller,
         out,
         session,
         pusher,
@@ -63,6 +67,7 @@ pub(super) async fn run(
 
 struct Stream {
     handle: Handle,
+    caller: Caller,
     out: Filler<v1::ControlMessage>,
     session: Session,
     pusher: Pusher,
@@ -144,6 +149,7 @@ impl Stream {
     }
 
     async fn take(&mut self, message: v1::SidecarMessage) -> Result<(), End> {
+        scope::message(&self.caller, &message).map_err(|status| End::Loud("denied", status))?;
         match message.message {
             Some(sidecar_message::Message::Ack(ack)) => self.acknowledge(ack).await,
             Some(sidecar_message::Message::Status(status)) => {

@@ -1,5 +1,6 @@
 use super::*;
-use crate::grpc::token::{Role, make};
+use crate::access::Role;
+use crate::access::callers::make;
 use serinus_proto::v1::{models_client::ModelsClient, outcomes_client::OutcomesClient};
 use tonic::{Code, Request};
 use tonic_types::StatusExt as _;
@@ -156,10 +157,10 @@ async fn history_is_read_page_by_page() {
 
 #[tokio::test]
 async fn tokens_say_who_and_what() {
-    let (operator, first) = make("ana", Role::Operator).unwrap();
-    let (sidecar, second) = make("host-a", Role::Sidecar).unwrap();
+    let (operator, first) = make("ana", Role::Operator, (None, None)).unwrap();
+    let (sidecar, second) = make("host-a", Role::Sidecar, (None, None)).unwrap();
     let options = Options {
-        tokens: Some(tokens(&[&first, &second])),
+        access: tokens(&[&first, &second]),
         reflection: false,
     };
     let harness = Harness::with(options).await;

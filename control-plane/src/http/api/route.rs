@@ -77,7 +77,7 @@ const fn stream(
 }
 
 /// Every RPC but `Sidecars.Sync` and `Sidecars.Report`, whose streams go both ways.
-pub(super) static ROUTES: [Route; 26] = [
+pub(super) static ROUTES: [Route; 27] = [
     route(Method::Get, "/v1/rollouts", "Rollouts", "List"),
     route(Method::Post, "/v1/rollouts", "Rollouts", "Apply"),
     route(
@@ -136,6 +136,7 @@ pub(super) static ROUTES: [Route; 26] = [
     ),
     route(Method::Post, "/v1/sidecars:fetch", "Sidecars", "Fetch"),
     route(Method::Get, "/v1/info", "Admin", "GetInfo"),
+    stream("/v1/audit", "Admin", "ListAudit", Answer::Lines),
     stream("/v1/backup", "Admin", "Backup", Answer::Lines),
 ];
 

@@ -6,9 +6,9 @@ mod refusals;
 mod streams;
 
 use super::Api;
+use crate::access::Access;
 use crate::engine::{Engine, EngineError, Handle};
 use crate::grpc::routes;
-use crate::grpc::token::Tokens;
 use crate::store::memory::{Disk, MemoryStore};
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, Response, StatusCode};
@@ -34,16 +34,16 @@ struct Answered {
 
 impl Harness {
     fn start() -> Self {
-        Self::with(None, false)
+        Self::with(&Arc::default(), false)
     }
 
-    fn with(tokens: Option<Tokens>, local: bool) -> Self {
+    fn with(access: &Arc<Access>, local: bool) -> Self {
         let store = Arc::new(MemoryStore::open(Disk::default()));
         let (engine, handle) = Engine::start(store, "test").unwrap();
         let (surfaces, drain) = shutdown::channel();
         let (stop_engine, engine_drain) = shutdown::channel();
         let engine = tokio::spawn(engine.run(engine_drain));
-        let api = Api::new(routes(handle.clone(), tokens, drain), local);
+        let api = Api::new(routes(handle.clone(), access, drain), local);
         Self {
             api,
             handle,

@@ -23,6 +23,8 @@ pub(super) const SEEN: u8 = b'k';
 pub(super) const RESTORED: u8 = b'r';
 /// State of the evidence of a rollout after so many slices.
 pub(super) const CHECKPOINT: u8 = b't';
+/// How far a webhook is, by its name.
+pub(super) const WEBHOOK: u8 = b'w';
 /// The counters.
 pub(super) const META: u8 = b'm';
 /// Number of the last commit.
@@ -91,6 +93,7 @@ pub(super) fn describe(key: &[u8]) -> String {
         ),
         Some(&SEEN) => "a block of counted outcomes".into(),
         Some(&RESTORED) => "the note that the store came back".into(),
+        Some(&WEBHOOK) => format!("how far the webhook {} is", text()),
         Some(&META) => "the counters".into(),
         Some(&COMMIT) => "the number of the last commit".into(),
         _ => format!("the unknown key {key:02x?}"),

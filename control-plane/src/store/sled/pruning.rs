@@ -3,11 +3,12 @@
 use super::fault::{Fault, guard};
 use super::staged::Staged;
 use super::verify::logged;
-use super::{SledStore, key, pieces};
+use super::{SledStore, base, key, pieces};
 use crate::store::frame::decode;
 use crate::store::prune::{Prune, REQUESTS};
 use crate::store::{StoreError, frame};
 use prost::Message as _;
+use serinus_core::audit::Head;
 use serinus_proto::stored::v1 as stored;
 use serinus_proto::v1;
 use std::collections::BTreeMap;
@@ -116,6 +117,7 @@ impl SledStore {
         };
         let ends = |last: &u64| (anchor + 1..=through).contains(last);
         let forgets = prune.forgotten.values().any(ends);
+        let mut audited = self.audited_before()?;
         let mut stable = BTreeMap::new();
         let mut chain = None;
         let log = self
@@ -128,6 +130,12 @@ impl SledStore {
             staged.remove(event_key.clone());
             let record: stored::LogRecord =
                 decode(entry.payload).map_err(Fault::value(&event_key))?;
+            if let Some(audit) = &record.audit {
+                audited = Head {
+                    number: audit.number,
+                    seal: audit.seal.clone(),
+                };
+            }
             let Some(event) = &record.event else { continue };
             if gone(event) {
                 remember(&record, revision, staged);
@@ -158,9 +166,21 @@ impl SledStore {
         let anchor = stored::Anchor {
             revision: through,
             chain: chain.to_vec(),
+            audit_number: audited.number,
+            audit_seal: audited.seal,
         };
         staged.put(vec![key::ANCHOR], &anchor.encode_to_vec());
         Ok(())
+    }
+
+    /// The last entry of the audit log up to the log's beginning.
+    fn audited_before(&self) -> Result<Head, Fault> {
+        let anchor_key = [key::ANCHOR];
+        let Some(bytes) = self.db.get(anchor_key).map_err(Fault::from)? else {
+            return Ok(Head::default());
+        };
+        let payload = frame::unseal(&anchor_key, &bytes).map_err(Fault::value(&anchor_key))?;
+        decode(payload).map(base).map_err(Fault::value(&anchor_key))
     }
 
     /// Rollouts that are forgotten when the log has passed them. All entries of one go at once: half of them would be

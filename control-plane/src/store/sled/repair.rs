@@ -153,7 +153,13 @@ impl Saved {
         let rollouts = self.log()?;
         self.series(key::SLICE, &rollouts);
         self.series(key::LABELS, &rollouts);
-        for kind in [key::PENDING, key::SOURCE, key::REQUEST, key::SEEN] {
+        for kind in [
+            key::PENDING,
+            key::SOURCE,
+            key::REQUEST,
+            key::SEEN,
+            key::WEBHOOK,
+        ] {
             for key in self.keys(kind) {
                 let of_rollout = kind == key::PENDING;
                 let name = key::name(&key).unwrap_or_default();

@@ -89,6 +89,10 @@ impl Staged {
         for (sidecar, incarnation) in &batch.drop_sources {
             self.remove(key::numbered(key::SOURCE, sidecar.as_bytes(), *incarnation));
         }
+        for webhook in &batch.webhooks {
+            let key = key::named(key::WEBHOOK, webhook.name.as_bytes());
+            self.put(key, &webhook.encode_to_vec());
+        }
         for (name, block) in &batch.seen {
             self.put(key::named(key::SEEN, name), block);
         }

@@ -1,11 +1,13 @@
 //! Reads the whole store and says whether it is what was acknowledged.
 
+use super::base;
 use super::fault::Fault;
 use super::head::Head;
 use super::key::{self, describe};
 use super::pieces;
 use crate::store::READER;
 use crate::store::frame::{self, Chain, GENESIS, decode, parse_entry, unseal};
+use serinus_core::audit;
 use serinus_proto::stored::v1 as stored;
 use std::collections::BTreeMap;
 
@@ -22,6 +24,8 @@ pub(super) struct Found {
     pub(super) chain: Chain,
     /// The log is whole after this revision; what is kept of before has no chain.
     pub(super) anchor: u64,
+    /// Where the audit log has come to.
+    audit: audit::Head,
     /// Values of each kind, by the first byte of their keys.
     pub(super) values: BTreeMap<u8, u64>,
     /// The revision that has to be passed, and the hash of the log there, once it is.
@@ -71,7 +75,7 @@ impl Found {
     }
 
     fn entry(&mut self, key: &[u8], bytes: &[u8]) -> Result<(), Fault> {
-        let (revision, entry) = logged(key, bytes)?;
+        let (revision, entry, record) = read(key, bytes)?;
         let expected = self.revision + 1;
         if revision != expected {
             return Err(Fault::Log(format!(
@@ -81,6 +85,8 @@ impl Found {
         if entry.previous != self.chain {
             return Err(Fault::value(key)(frame::FrameError::Chain));
         }
+        let followed = self.audit.follow(&record, &audit::Head::default());
+        followed.map_err(|broken| unaudited(revision, &broken))?;
         self.pass(revision, entry.chain());
         Ok(())
     }
@@ -95,6 +101,7 @@ impl Found {
                     chain.map_err(|_| Fault::Log("the log's beginning is cut off".into()))?;
                 self.anchor = anchor.revision;
                 self.pass(anchor.revision, chain);
+                self.audit = base(anchor);
                 Ok(())
             }
             Some(&key::META) => decode(payload).map(|meta| self.meta = Some(meta)),
@@ -117,6 +124,7 @@ impl Found {
             Some(&key::SOURCE) => decode::<stored::Source>(payload).map(drop),
             Some(&key::REQUEST) => decode::<stored::RequestDone>(payload).map(drop),
             Some(&key::RESTORED) => decode::<stored::Restored>(payload).map(drop),
+            Some(&key::WEBHOOK) => decode::<stored::Webhook>(payload).map(drop),
             Some(&key::SEEN) => Ok(()),
             _ => return Err(Fault::Log(format!("{} is not one of ours", describe(key)))),
         };
@@ -172,6 +180,18 @@ impl Found {
 
 /// An entry of the log and its revision, which is that of its key.
 pub(super) fn logged<'a>(key: &[u8], bytes: &'a [u8]) -> Result<(u64, frame::Entry<'a>), Fault> {
+    read(key, bytes).map(|(revision, entry, _)| (revision, entry))
+}
+
+fn unaudited(revision: u64, broken: &audit::Broken) -> Fault {
+    Fault::Log(format!("the audit log at event {revision}: {broken}"))
+}
+
+/// As [`logged`], with what it says.
+fn read<'a>(
+    key: &[u8],
+    bytes: &'a [u8],
+) -> Result<(u64, frame::Entry<'a>, stored::LogRecord), Fault> {
     let entry = parse_entry(bytes).map_err(Fault::value(key))?;
     let record: stored::LogRecord = decode(entry.payload).map_err(Fault::value(key))?;
     if record.min_reader > READER {
@@ -181,17 +201,80 @@ pub(super) fn logged<'a>(key: &[u8], bytes: &'a [u8]) -> Result<(u64, frame::Ent
             needed: record.min_reader,
         });
     }
-    let revision = record.event.map_or(0, |event| event.revision);
+    let revision = record.event.as_ref().map_or(0, |event| event.revision);
+    if record.audit.is_some() {
+        audit::check(&record).map_err(|broken| unaudited(revision, &broken))?;
+    }
     if key::number(key) != Some(revision) {
         return Err(Fault::Log(format!(
             "{} holds revision {revision}",
             describe(key)
         )));
     }
-    Ok((revision, entry))
+    Ok((revision, entry, record))
 }
 
 /// What is kept of before the log's beginning is single entries.
 pub(super) fn based(key: &[u8], bytes: &[u8]) -> Result<u64, Fault> {
     logged(key, bytes).map(|(revision, _)| revision)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use prost::Message as _;
+    use serinus_proto::v1;
+
+    /// The log as it is on disk, after `change` was made to its records and every frame was made anew around them.
+    fn found(change: impl Fn(&mut Vec<stored::LogRecord>)) -> Result<Found, Fault> {
+        let mut head = audit::Head::default();
+        let mut records = Vec::new();
+        for revision in 1..=4 {
+            let mut record = stored::LogRecord {
+                event: Some(v1::Event {
+                    revision,
+                    actor: "ana".into(),
+                    ..v1::Event::default()
+                }),
+                ..stored::LogRecord::default()
+            };
+            if revision != 2 {
+                head.seal(&mut record, v1::Audit::default());
+            }
+            records.push(record);
+        }
+        change(&mut records);
+        let mut found = Found::new(None);
+        let mut chain = GENESIS;
+        for record in &records {
+            let payload = record.encode_to_vec();
+            let revision = record.event.as_ref().unwrap().revision;
+            let frame = frame::entry(&chain, &payload);
+            chain = frame::chain(&chain, &payload);
+            found.take(&key::event(revision), &frame)?;
+        }
+        Ok(found)
+    }
+
+    #[test]
+    fn a_log_that_was_rewritten_with_all_its_checksums_is_found_by_its_seals() {
+        assert_eq!(found(|_| {}).unwrap().audit.number, 3);
+        let actor = |record: &mut stored::LogRecord| {
+            record.event.as_mut().unwrap().actor = "bob".into();
+        };
+        let changed = found(|records| actor(&mut records[2])).unwrap_err();
+        assert!(
+            changed
+                .to_string()
+                .contains("audit log at event 3: it is not what was written"),
+            "{changed}"
+        );
+        let hidden = found(|records| records[2].audit = None).unwrap_err();
+        assert!(
+            hidden
+                .to_string()
+                .contains("audit log at event 4: entries 2 to 2 are missing"),
+            "{hidden}"
+        );
+    }
 }

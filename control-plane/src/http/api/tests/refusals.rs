@@ -1,13 +1,16 @@
 use super::{Harness, get, plan, post};
-use crate::grpc::token::{Role, Tokens, make};
+use crate::access::callers::make;
+use crate::access::{Access, Callers, Role};
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::json;
+use std::sync::Arc;
 
-fn tokens(lines: &[String]) -> Tokens {
+fn tokens(lines: &[String]) -> Arc<Access> {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), lines.join("\n")).unwrap();
-    Tokens::read(file.path()).unwrap()
+    let callers = Callers::read(file.path()).unwrap();
+    Arc::new(Access::of(file.path().into(), callers))
 }
 
 #[tokio::test]
@@ -149,9 +152,9 @@ async fn bodies_are_bounded() {
 
 #[tokio::test]
 async fn the_gates_are_those_of_grpc() {
-    let (operator, first) = make("ana", Role::Operator).unwrap();
-    let (sidecar, second) = make("host-a", Role::Sidecar).unwrap();
-    let harness = Harness::with(Some(tokens(&[first, second])), false);
+    let (operator, first) = make("ana", Role::Operator, (None, None)).unwrap();
+    let (sidecar, second) = make("host-a", Role::Sidecar, (None, None)).unwrap();
+    let harness = Harness::with(&tokens(&[first, second]), false);
     let bearer = |request: Request<Body>, secret: &str| {
         let (mut parts, body) = request.into_parts();
         let value = format!("Bearer {secret}");
@@ -182,7 +185,7 @@ async fn the_gates_are_those_of_grpc() {
 
 #[tokio::test]
 async fn a_name_that_was_pointed_at_this_host_is_refused() {
-    let harness = Harness::with(None, true);
+    let harness = Harness::with(&Arc::default(), true);
     let host = |name: &str| {
         let request = Request::get("/v1/info").header("host", name);
         request.body(Body::empty()).unwrap()

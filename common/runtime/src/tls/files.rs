@@ -9,12 +9,15 @@ use std::path::Path;
 /// A chain with its key.
 pub(super) type Pair = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
-/// The fields that name files, for messages.
+/// The fields of a configuration that name files, for messages.
 #[derive(Clone, Debug)]
-pub(super) struct Fields {
-    pub(super) cert: String,
-    pub(super) key: String,
-    pub(super) ca: String,
+pub struct Fields {
+    /// Names the chain.
+    pub cert: String,
+    /// Names its key.
+    pub key: String,
+    /// Names whom to trust.
+    pub ca: String,
 }
 
 impl Fields {

@@ -15,8 +15,10 @@ use tokio_rustls::client::TlsStream;
 
 /// Which HTTP versions a connection may carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Offer {
+pub enum Offer {
+    /// HTTP/1.1.
     Http1,
+    /// HTTP/2.
     Http2,
     /// The server chooses; HTTP/2 is named first.
     Both,
@@ -28,6 +30,8 @@ pub struct Dial {
     fields: Fields,
     ca: Option<PathBuf>,
     identity: Option<Identity>,
+    /// Whom the server must prove to be, instead of the host's name in the address.
+    server_name: Option<String>,
     /// Made when it is first needed: most sidecars speak plain HTTP to the model beside them, and the system's roots
     /// take memory.
     configs: ArcSwapOption<Configs>,
@@ -55,6 +59,7 @@ impl Dial {
             fields: fields(table),
             ca,
             identity,
+            server_name: None,
             configs: ArcSwapOption::empty(),
         };
         // Mistakes in own files show at the start; the system's roots are not needed before an endpoint is.
@@ -71,32 +76,51 @@ impl Dial {
             fields: fields("tls.upstream"),
             ca: None,
             identity: None,
+            server_name: None,
             configs: ArcSwapOption::empty(),
         }
     }
 
-    /// For connections from now on.
-    pub(super) fn reload(&self) -> Result<(), TlsError> {
+    /// Servers have to prove that they are `name`, whatever host they are connected to at.
+    #[must_use]
+    pub fn expecting(self, name: Option<String>) -> Self {
+        Self {
+            server_name: name,
+            ..self
+        }
+    }
+
+    /// Reads the files again, for connections from now on.
+    ///
+    /// # Errors
+    /// See [`TlsError`]; what was read before stays in force.
+    pub fn reload(&self) -> Result<(), TlsError> {
         if self.configs.load().is_some() {
             self.build()?;
         }
         Ok(())
     }
 
-    pub(super) fn files(&self) -> Vec<PathBuf> {
+    /// What it reads.
+    #[must_use]
+    pub fn files(&self) -> Vec<PathBuf> {
         let identity = self.identity.iter();
         let identity = identity.flat_map(|own| [own.cert.clone(), own.key.clone()]);
         self.ca.iter().cloned().chain(identity).collect()
     }
 
     /// Shakes hands with `host`; whether HTTP/2 was agreed on.
-    pub(crate) async fn connect(
+    ///
+    /// # Errors
+    /// If the server is not who it should be, does not trust us, or speaks nothing of what is offered.
+    pub async fn connect(
         &self,
         host: &str,
         stream: TcpStream,
         offer: Offer,
     ) -> io::Result<(TlsStream<TcpStream>, bool)> {
-        let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+        let name = self.server_name.as_deref().unwrap_or(host).to_owned();
+        let name = ServerName::try_from(name).map_err(io::Error::other)?;
         let config = self.config(offer)?;
         let stream = TlsConnector::from(config).connect(name, stream).await?;
         let agreed = stream.get_ref().1.alpn_protocol() == Some(ALPN_H2);
