@@ -120,6 +120,8 @@ pub(crate) enum Command {
     Sidecars(cmd::sidecars::Args),
     /// Print how a rollout stands, or wait for its end
     Status(cmd::status::Args),
+    /// Say what is wrong with a running control plane and its sidecars, and the way out
+    Doctor(cmd::doctor::Args),
     /// Print who did what, and check that nobody has changed it since
     Audit(cmd::audit::Args),
     /// Copy the whole store of a running control plane into a file

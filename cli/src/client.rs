@@ -100,6 +100,11 @@ impl Client {
         })
     }
 
+    /// Its address, as a URL.
+    pub(crate) fn server(&self) -> &str {
+        &self.server
+    }
+
     /// For whoever waits long: a single call still must be answered soon.
     pub(crate) fn waiting(&self) -> Self {
         Self {

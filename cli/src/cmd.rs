@@ -8,6 +8,7 @@ pub(crate) mod completions;
 #[cfg(feature = "demo")]
 pub(crate) mod demo;
 pub(crate) mod deploy;
+pub(crate) mod doctor;
 pub(crate) mod events;
 pub(crate) mod model;
 pub(crate) mod plan;
@@ -66,6 +67,7 @@ async fn remote(
         Command::Events(args) => events::run(&args, session).await,
         Command::Sidecars(args) => sidecars::run(&args, session).await,
         Command::Status(args) => status::run(&args, session).await,
+        Command::Doctor(args) => doctor::run(&args, session).await,
         Command::Audit(args) => audit::run(&args, session).await,
         Command::Backup(args) => backup::run(&args, session).await,
         // `dispatch` has the others.

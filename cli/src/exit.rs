@@ -23,6 +23,8 @@ pub(crate) enum Exit {
     /// `restore`, `store`: a store or a backup is damaged.
     #[cfg(feature = "demo")]
     Damaged = 8,
+    /// `doctor`: something must be seen to.
+    Unwell = 9,
 }
 
 impl Exit {
@@ -48,8 +50,9 @@ mod tests {
             Exit::TimedOut,
             Exit::Differs,
             Exit::NotReplayed,
+            Exit::Unwell,
         ];
-        assert_eq!(all.map(Exit::code), [0, 1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(all.map(Exit::code), [0, 1, 2, 3, 4, 5, 6, 7, 9]);
         #[cfg(feature = "demo")]
         assert_eq!(
             Exit::Damaged.code(),

@@ -26,6 +26,7 @@ mod shortage;
 mod stage;
 mod take;
 mod time;
+mod told;
 
 pub use handle::{Assignments, Command, CommandError, Handle, Narrowed, Verb, Views};
 pub use message::Session;
@@ -33,6 +34,7 @@ pub use origin::Origin;
 pub use recover::StartError;
 
 use crate::failpoint::reach;
+use crate::metrics::{COMMIT_FAILURES, COMMIT_SECONDS, STAGE_SECONDS};
 use crate::store::{Batch, Shortage, Store, StoreError, Urgency};
 use book::{Book, BookError};
 use fleet::Fleet;
@@ -175,6 +177,7 @@ impl Engine {
         if !std::mem::replace(&mut self.begun, true) {
             self.begin(now_ms)?;
         }
+        let started = Instant::now();
         let mut broken = None;
         for message in messages.drain(..) {
             // A rollback may stand behind what fails: it is taken, and latched.
@@ -185,7 +188,9 @@ impl Engine {
         if let Some(error) = broken {
             return Err(error);
         }
+        let started = lap("take", started);
         self.look(now_ms, thorough)?;
+        lap("look", started);
         self.commit(now_ms, thorough).await
     }
 
@@ -217,9 +222,12 @@ impl Engine {
                 return Ok(());
             }
             written?;
+            told::tell(&batch.records, &self.book);
         }
         if thorough || decided {
+            let started = Instant::now();
             self.publish(now_ms, thorough);
+            lap("publish", started);
         }
         reach("published");
         for after in stage.after {
@@ -280,8 +288,20 @@ async fn write(
     });
     if let Err(error) = written {
         published.latch(rolled_back);
+        if !matches!(error, StoreError::Full(_)) {
+            metrics::counter!(COMMIT_FAILURES).increment(1);
+        }
         return Err(error.into());
     }
-    metrics::histogram!("serinus_commit_seconds").record(started.elapsed().as_secs_f64());
+    metrics::histogram!(COMMIT_SECONDS).record(started.elapsed().as_secs_f64());
+    lap("commit", started);
     Ok(())
+}
+
+/// Records how long a part of a turn took; when the next one begins.
+fn lap(stage: &'static str, started: Instant) -> Instant {
+    let now = Instant::now();
+    let took = now.saturating_duration_since(started);
+    metrics::histogram!(STAGE_SECONDS, "stage" => stage).record(took.as_secs_f64());
+    now
 }

@@ -17,7 +17,7 @@ mod watches;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use error::{bad_field, bad_fields};
+pub(crate) use error::{bad_field, bad_fields, code_name};
 pub use feed::Feed;
 
 use crate::access::{Access, Guard};

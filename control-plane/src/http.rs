@@ -16,10 +16,14 @@ use axum::routing::{any, get};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serinus_runtime::shutdown::Drain;
 use std::net::SocketAddr;
+use std::time::Duration;
 use tonic::service::Routes;
 
 /// The version of the text form of metrics.
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// An engine that has shown nothing for longer is not ready: it shows something five times a second.
+const LONGEST_SILENCE: Duration = Duration::from_secs(10);
 
 /// What the pages are made of.
 #[derive(Clone)]
@@ -106,6 +110,15 @@ async fn ready(State(site): State<Site>) -> impl IntoResponse {
     if !is_alive(&site) || site.drain.is_draining() {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n".to_owned());
     }
+    // It works, so that a restart would make nothing better, but whoever asks would wait.
+    let silence = site.handle.silence();
+    if silence > LONGEST_SILENCE {
+        let text = format!(
+            "busy: nothing was committed for {} s; the disk, or this machine, is too slow\n",
+            silence.as_secs()
+        );
+        return (StatusCode::SERVICE_UNAVAILABLE, text);
+    }
     // It still serves, and rolls back.
     let note = site.handle.shortage();
     let note = note.map_or_else(String::new, |shortage| format!("{shortage}\n"));
@@ -116,6 +129,7 @@ async fn scrape(State(site): State<Site>) -> impl IntoResponse {
     let revision = *site.handle.watch_revision().borrow();
     let short = site.handle.shortage().is_some();
     metrics::observe(&site.handle.views(), revision, short);
+    metrics::observe_engine(site.handle.waiting(), site.handle.silence());
     ([(header::CONTENT_TYPE, METRICS)], site.metrics.render())
 }
 

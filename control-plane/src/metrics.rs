@@ -14,7 +14,27 @@ pub const ROLLOUTS: &str = "serinus_rollouts";
 pub const SIDECARS: &str = "serinus_sidecars_connected";
 /// Revision of the newest event on disk.
 pub const REVISION: &str = "serinus_revision";
-/// Commands by verb and result code.
+/// Events that were committed, by kind.
+pub const EVENTS: &str = "serinus_events_total";
+/// Commits that failed; the engine ends with one.
+pub const COMMIT_FAILURES: &str = "serinus_commit_failures_total";
+/// How long the parts of a turn of the engine take, by stage.
+pub const STAGE_SECONDS: &str = "serinus_stage_seconds";
+/// Messages that wait for the engine.
+pub const WAITING: &str = "serinus_engine_waiting";
+/// Seconds since the engine last showed what it knows.
+pub const VIEWS_AGE: &str = "serinus_views_age_seconds";
+/// Latches that went out.
+pub const LATCHES: &str = "serinus_latches_total";
+/// Pushes that were sent, before anything is known of their outcome.
+pub const PUSHES_SENT: &str = "serinus_pushes_sent_total";
+/// How long a push took until it was acknowledged.
+pub const ACK_SECONDS: &str = "serinus_push_ack_seconds";
+/// Leases that heartbeats renewed.
+pub const LEASES: &str = "serinus_leases_renewed_total";
+/// Models on connected sidecars, by how they stand.
+pub const HOLDINGS: &str = "serinus_sidecar_models";
+/// Commands by verb, result and code.
 pub const COMMANDS: &str = "serinus_commands_total";
 /// Pushes to sidecars by outcome.
 pub const PUSHES: &str = "serinus_pushes_total";
@@ -98,7 +118,41 @@ fn describe() {
     describe_gauge!(ROLLOUTS, "Rollouts by state");
     describe_gauge!(SIDECARS, "Sidecars with an open stream");
     describe_gauge!(REVISION, "Revision of the newest event on disk");
-    describe_counter!(COMMANDS, "Commands by verb and gRPC code");
+    describe_counter!(
+        COMMANDS,
+        "Commands by verb, result (done, refused, unavailable) and gRPC code"
+    );
+    describe_counter!(EVENTS, "Events that were committed, by kind");
+    describe_counter!(
+        COMMIT_FAILURES,
+        "Commits that failed; the control plane ends with one"
+    );
+    describe_histogram!(
+        STAGE_SECONDS,
+        "Seconds of the parts of a turn of the engine, by stage: take, look, commit, publish"
+    );
+    describe_gauge!(WAITING, "Messages that wait for the engine");
+    describe_gauge!(
+        VIEWS_AGE,
+        "Seconds since the engine last showed what it knows; above a few seconds it hangs"
+    );
+    describe_counter!(
+        LATCHES,
+        "Latches that were pushed before their rollback was on disk"
+    );
+    describe_counter!(
+        PUSHES_SENT,
+        "Pushes that were sent to sidecars; serinus_pushes_total has how they ended"
+    );
+    describe_histogram!(
+        ACK_SECONDS,
+        "Seconds from a push until it was acknowledged or refused"
+    );
+    describe_counter!(LEASES, "Leases that heartbeats to sidecars renewed");
+    describe_gauge!(
+        HOLDINGS,
+        "Models on connected sidecars: serving, current, rejected, warming, stale, reverted, breaker_open, killed, latched"
+    );
     describe_counter!(
         PUSHES,
         "Pushes to sidecars by outcome: applied, rejected, stale, timeout"
@@ -201,10 +255,37 @@ pub fn observe(views: &Views, revision: u64, short_of_room: bool) {
         .values()
         .filter(|sidecar| sidecar.connected && !sidecar.quarantined.is_empty());
     gauge!(QUARANTINED).set(quarantined.count() as f64);
+    for (how, is) in HOW {
+        let sidecars = views.sidecars.values().filter(|sidecar| sidecar.connected);
+        let models = sidecars.flat_map(|sidecar| &sidecar.models);
+        let count = models.filter(|model| is(model)).count();
+        gauge!(HOLDINGS, "how" => how).set(count as f64);
+    }
     gauge!(FENCE_REGRESSED).set(f64::from(views.fence_regressed.is_some()));
     gauge!(REVISION).set(revision as f64);
     gauge!(SHORT_OF_ROOM).set(f64::from(u8::from(short_of_room)));
 }
+
+/// Sets the gauges of the engine itself; called before each scrape.
+pub fn observe_engine(waiting: usize, silence: Duration) {
+    gauge!(WAITING).set(waiting as f64);
+    gauge!(VIEWS_AGE).set(silence.as_secs_f64());
+}
+
+type Is = fn(&v1::SidecarModel) -> bool;
+
+/// How a model on a sidecar may stand.
+const HOW: [(&str, Is); 9] = [
+    ("serving", |_| true),
+    ("current", |model| model.current),
+    ("rejected", |model| !model.rejection.is_empty()),
+    ("warming", |model| model.warming),
+    ("stale", |model| model.stale),
+    ("reverted", |model| model.reverted),
+    ("breaker_open", |model| model.breaker_open),
+    ("killed", |model| model.killed),
+    ("latched", |model| model.latched),
+];
 
 const STATES: [v1::State; 9] = [
     v1::State::WarmingUp,

@@ -353,3 +353,34 @@ async fn a_quarantined_sidecar_is_released_by_name() {
     let unknown = serinus(&fake, &["sidecars", "--release", "host-b"]).await;
     assert_ne!(unknown.exit, Exit::Ok);
 }
+
+#[tokio::test]
+async fn the_doctor_says_what_is_wrong_and_ends_with_it() {
+    let fake = Fake::start().await;
+    fake.world().sidecars = vec![v1::SidecarInfo {
+        sidecar: "host-a".into(),
+        connected: true,
+        quarantined: "its clock is off".into(),
+        ..Default::default()
+    }];
+    // Nobody listens on port 9.
+    let args = ["doctor", "--http", "127.0.0.1:9", "--json"];
+    let ran = serinus(&fake, &args).await;
+    assert_eq!(ran.exit, Exit::Unwell, "{ran:?}");
+    let json = ran.json();
+    assert_eq!(json["healthy"], false);
+    let findings = json["findings"].as_array().unwrap();
+    let of = |code: &str| findings.iter().find(|finding| finding["code"] == code);
+    let quarantined = of("QUARANTINED").unwrap();
+    assert_eq!(quarantined["severity"], "problem");
+    let way_out = quarantined["way_out"].as_str().unwrap();
+    assert!(way_out.contains("--release host-a"), "{way_out}");
+    assert_eq!(of("HTTP_UNREACHABLE").unwrap()["severity"], "warning");
+
+    fake.world().sidecars.clear();
+    fake.world().rollout = None;
+    fake.world().events = vec![split_changed(1, 10)];
+    let ran = serinus(&fake, &["doctor", "--http", "127.0.0.1:9"]).await;
+    assert_eq!(ran.exit, Exit::Ok, "{ran:?}");
+    assert!(ran.out.contains("1 warning"), "{ran:?}");
+}

@@ -3,6 +3,7 @@
 use super::LATCH_AFTER;
 use super::message::{Message, Reply, Session};
 use super::origin::Origin;
+use crate::metrics::LATCHES;
 use crate::store::{Shortage, Store, StoreError};
 use serinus_common::fence::Fence;
 use serinus_core::rollout::Refused;
@@ -10,6 +11,7 @@ use serinus_core::selector::selects;
 use serinus_proto::{stored::v1 as stored, v1};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
@@ -24,6 +26,8 @@ pub struct Views {
     pub sidecars: BTreeMap<String, Arc<v1::SidecarInfo>>,
     /// Of the last event that is in them.
     pub revision: u64,
+    /// When they were shown, unix milliseconds; several times a second while the engine works.
+    pub shown_ms: u64,
     /// What showed that a sidecar has a later instruction than any of ours; nothing is raised while there is one.
     pub fence_regressed: Option<v1::FenceRegressed>,
 }
@@ -407,9 +411,26 @@ impl Handle {
         self.shortage.borrow().clone()
     }
 
+    /// Messages that wait for the engine.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.mailbox.max_capacity() - self.mailbox.capacity()
+    }
+
+    /// How long the engine has shown nothing new: it waits for a commit, or hangs.
+    #[must_use]
+    pub fn silence(&self) -> Duration {
+        match self.views.borrow().shown_ms {
+            // It has only just begun.
+            0 => Duration::ZERO,
+            shown => Duration::from_millis(super::time::now_ms().saturating_sub(shown)),
+        }
+    }
+
     /// Pushes a latch to every connected sidecar at once, before anything is on disk: for a rollback whose commit is
     /// slow.
     pub fn latch(&self, latch: v1::Latch) {
+        metrics::counter!(LATCHES).increment(1);
         // An error means that no sidecar is connected.
         let _ = self.latches.send(latch);
     }

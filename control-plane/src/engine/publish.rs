@@ -5,6 +5,7 @@ use super::fleet::{Sidecar, fence_to_wire};
 use super::handle::{Assignments, Views};
 use super::run::Run;
 use super::{Engine, assign};
+use crate::metrics::LATCHES;
 use crate::store::Shortage;
 use serinus_common::fence::Fence;
 use serinus_core::freeze::Freezes;
@@ -72,6 +73,7 @@ impl Published {
 
     /// Tells every connected sidecar to stop these rollouts' canaries.
     pub(super) fn latch(&self, rollouts: &[String]) {
+        metrics::counter!(LATCHES).increment(rollouts.len() as u64);
         for rollout in rollouts {
             // An error means that no sidecar is connected.
             let _ = self.latches.send(v1::Latch {
@@ -177,6 +179,7 @@ impl Engine {
             views.models.extend(view);
         }
         views.revision = self.stage.last_revision();
+        views.shown_ms = now_ms;
         views.fence_regressed = self.book.regression(self.generation).cloned();
         if thorough {
             let sidecars = self.fleet.sidecars.iter();

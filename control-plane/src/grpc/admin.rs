@@ -101,9 +101,8 @@ impl Admin for Service {
     ) -> Result<Response<v1::SidecarInfo>, Status> {
         let caller = caller(&request)?;
         let released = self.handle.release(&caller, request.into_inner()).await;
+        let released = released.map_err(|error| refused(&caller, error));
         super::rollouts::count("release_sidecar", &released);
-        released
-            .map(Response::new)
-            .map_err(|error| refused(&caller, error))
+        released.map(Response::new)
     }
 }

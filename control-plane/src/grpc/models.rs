@@ -68,8 +68,8 @@ impl Models for Service {
     ) -> Result<Response<v1::Model>, Status> {
         let caller = caller(&request)?;
         let set = self.handle.set_stable(&caller, request.into_inner()).await;
+        let set = set.map_err(|error| refused(&caller, error));
         super::rollouts::count("set_stable", &set);
         set.map(Response::new)
-            .map_err(|error| refused(&caller, error))
     }
 }

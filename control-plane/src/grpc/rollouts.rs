@@ -15,7 +15,7 @@ use crate::metrics::COMMANDS;
 use serinus_core::plan;
 use serinus_proto::v1::{self, rollouts_server::Rollouts};
 use std::sync::Arc;
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 
 /// Of a page.
 const ROLLOUTS: usize = 50;
@@ -46,11 +46,15 @@ impl Service {
     ) -> Result<Response<v1::Rollout>, Status> {
         let caller = caller(&request)?;
         let command = command(request.into_inner());
-        required::check(&command, &self.handle.views())?;
+        let said = required::check(&command, &self.handle.views());
+        if let Err(status) = said {
+            count::<()>(verb, &Err(status.clone()));
+            return Err(status);
+        }
         let done = self.handle.command(&caller, command).await;
+        let done = done.map_err(|error| refused(&caller, error));
         count(verb, &done);
         done.map(Response::new)
-            .map_err(|error| refused(&caller, error))
     }
 
     /// What goes past the steps of a plan that asks for an approval takes whoever may give it.
@@ -82,13 +86,15 @@ pub(super) fn refused(caller: &Caller, error: CommandError) -> Status {
 }
 
 /// Counts a command by its result.
-pub(super) fn count<T>(verb: &'static str, done: &Result<T, CommandError>) {
-    let result = match done {
-        Ok(_) => "done",
-        Err(CommandError::Stopping | CommandError::Full(_)) => "unavailable",
-        Err(_) => "refused",
+pub(super) fn count<T>(verb: &'static str, done: &Result<T, Status>) {
+    let code = done.as_ref().map_or_else(Status::code, |_| Code::Ok);
+    let result = match code {
+        Code::Ok => "done",
+        Code::Unavailable => "unavailable",
+        _ => "refused",
     };
-    metrics::counter!(COMMANDS, "verb" => verb, "result" => result).increment(1);
+    let code = error::code_name(code);
+    metrics::counter!(COMMANDS, "verb" => verb, "result" => result, "code" => code).increment(1);
 }
 
 #[tonic::async_trait]

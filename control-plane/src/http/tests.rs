@@ -29,9 +29,13 @@ async fn probes_metrics_and_the_front_page() {
     let grpc = SocketAddr::from(([127, 0, 0, 1], 7400));
     let routes = crate::grpc::routes(handle.clone(), &Arc::default(), drain.clone());
     let options = Options { grpc, local: true };
-    let served = tokio::spawn(serve(incoming, handle, routes, options, drain));
+    let served = tokio::spawn(serve(incoming, handle.clone(), routes, options, drain));
 
     assert!(get(address, "/healthz").await.starts_with("HTTP/1.1 200"));
+    let shown = || handle.views().shown_ms > 0;
+    while !shown() {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
     assert!(get(address, "/readyz").await.ends_with("ready\n"));
     let metrics = get(address, "/metrics").await;
     assert!(
@@ -39,6 +43,16 @@ async fn probes_metrics_and_the_front_page() {
         "{metrics}"
     );
     assert!(metrics.contains("serinus_sidecars_connected"), "{metrics}");
+    for name in [
+        "serinus_engine_waiting 0",
+        "serinus_sidecar_models{how=\"stale\"} 0",
+    ] {
+        assert!(metrics.contains(name), "{name} in {metrics}");
+    }
+    for stage in ["take", "look", "publish"] {
+        let name = format!("serinus_stage_seconds_count{{stage=\"{stage}\"}}");
+        assert!(metrics.contains(&name), "{name} in {metrics}");
+    }
     let front = get(address, "/").await;
     assert!(front.contains("Serinus control plane 1.2.3"), "{front}");
     assert!(front.contains("--server http://127.0.0.1:7400"), "{front}");

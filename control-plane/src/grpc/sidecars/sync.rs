@@ -1,12 +1,12 @@
 //! The stream of one sidecar: moves messages between the wire, the engine and the [`Pusher`].
 
-use super::pusher::{Answer, Pusher};
+use super::pusher::{ACK_WITHIN, Answer, Pusher};
 use super::{hello, scope};
 use crate::access::Caller;
 use crate::engine::{Handle, Session};
 use crate::grpc::error;
 use crate::grpc::feed::{Filler, Lost};
-use crate::metrics::{PUSHES, RESYNCS, STREAMS_ENDED};
+use crate::metrics::{ACK_SECONDS, LEASES, PUSHES, PUSHES_SENT, RESYNCS, STREAMS_ENDED};
 use rand::RngExt as _;
 use serinus_proto::v1::{self, control_message, sidecar_message};
 use serinus_runtime::shutdown::Drain;
@@ -115,17 +115,20 @@ impl Stream {
     async fn push(&mut self) -> Result<(), End> {
         let table = self.session.assignments.borrow_and_update().clone();
         match self.pusher.next(&table, std::time::Instant::now()) {
-            Some(push) => self.send(control_message::Message::Push(push)).await,
+            Some(push) => {
+                metrics::counter!(PUSHES_SENT).increment(1);
+                self.send(control_message::Message::Push(push)).await
+            }
             None => Ok(()),
         }
     }
 
     async fn beat(&mut self) -> Result<(), End> {
         let table = self.session.assignments.borrow().clone();
-        self.send(control_message::Message::Heartbeat(
-            self.pusher.heartbeat(&table),
-        ))
-        .await
+        let heartbeat = self.pusher.heartbeat(&table);
+        metrics::counter!(LEASES).increment(heartbeat.leases.len() as u64);
+        self.send(control_message::Message::Heartbeat(heartbeat))
+            .await
     }
 
     fn next_heartbeat(&self) -> Instant {
@@ -168,6 +171,7 @@ impl Stream {
     }
 
     async fn acknowledge(&mut self, ack: v1::Ack) {
+        let sent = self.pusher.deadline();
         if let Answer::Current {
             applied,
             rejected,
@@ -177,6 +181,11 @@ impl Stream {
             metrics::counter!(PUSHES, "outcome" => "applied").increment(applied.into());
             metrics::counter!(PUSHES, "outcome" => "rejected").increment(rejected.into());
             metrics::counter!(PUSHES, "outcome" => "stale").increment(stale.into());
+            if let Some(deadline) = sent {
+                let left = deadline.saturating_duration_since(std::time::Instant::now());
+                let took = ACK_WITHIN.saturating_sub(left);
+                metrics::histogram!(ACK_SECONDS).record(took.as_secs_f64());
+            }
             self.handle.acknowledge(self.session.id, ack).await;
         }
     }

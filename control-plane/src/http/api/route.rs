@@ -136,6 +136,7 @@ pub(super) static ROUTES: [Route; 27] = [
     ),
     route(Method::Post, "/v1/sidecars:fetch", "Sidecars", "Fetch"),
     route(Method::Get, "/v1/info", "Admin", "GetInfo"),
+    stream("/v1/audit", "Admin", "ListAudit", Answer::Lines),
     stream("/v1/backup", "Admin", "Backup", Answer::Lines),
     stream("/v1/audit", "Admin", "ListAudit", Answer::Lines),
 ];

@@ -263,9 +263,21 @@ async fn what_the_state_or_another_does_not_allow() {
             invalid("split.v3 split.v4"),
         ),
         tell(
-            "raise without a revision",
+            "raise above the step",
             at("setSplit"),
             raise("i", 0.2, &[]),
+            precondition("NEEDS_FORCE"),
+        ),
+        tell(
+            "force without a reason",
+            at("setSplit"),
+            raise("j", 0.2, &[("force", true.into())]),
+            invalid("reason"),
+        ),
+        tell(
+            "raise without a revision",
+            at("setSplit"),
+            raise("k", 0.2, &[("force", true.into()), ("reason", "x".into())]),
             invalid("expected_revision"),
         ),
         ask(
