@@ -6,10 +6,11 @@ use crate::grpc::token::{self, Tokens};
 use crate::store::Store;
 use crate::store::sled::restore::RestoreError;
 use crate::store::sled::{Options, SledStore};
-use crate::{grpc, http, keeper, maintenance, metrics, notify};
+use crate::{gates, grpc, http, keeper, maintenance, metrics, notify};
 use anyhow::{Context as _, anyhow};
 use serinus_runtime::shutdown::{self, Drain, Trigger};
 use serinus_runtime::telemetry;
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -42,6 +43,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     }
     let tokens = tokens(&config)?;
     notify::load(&config.webhook)?;
+    gates::load(&config.gate)?;
     if args.check_config {
         return print("the configuration is right\n");
     }
@@ -85,10 +87,10 @@ fn print(text: &str) -> anyhow::Result<()> {
 /// Whether a receiver can be reached and takes what is posted.
 fn test_webhook(config: &ControlPlane, name: &str) -> anyhow::Result<()> {
     let webhooks = notify::load(&config.webhook)?;
-    let Some(webhook) = webhooks.iter().find(|webhook| webhook.name == name) else {
+    let Some(webhook) = webhooks.iter().find(|webhook| webhook.service.name == name) else {
         let names: Vec<&str> = webhooks
             .iter()
-            .map(|webhook| webhook.name.as_str())
+            .map(|webhook| webhook.service.name.as_str())
             .collect();
         return Err(anyhow!(
             "the configuration has no webhook {name:?}; it has: {}",
@@ -146,8 +148,10 @@ impl Server {
             ..Options::new(&config.data_dir)
         };
         let webhooks = notify::load(&config.webhook)?;
+        let gates = gates::load(&config.gate)?;
+        let names = gates.keys().cloned().collect();
         let opened = tokio::task::spawn_blocking(move || {
-            let (store, engine, handle) = open(&options)?;
+            let (store, engine, handle) = open(&options, names)?;
             let webhooks = notify::begin(store.as_ref(), webhooks).context("begin webhooks")?;
             anyhow::Ok((store, engine, handle, webhooks))
         });
@@ -169,7 +173,8 @@ impl Server {
             config.retention,
             drain.clone(),
         ));
-        let notifiers = notify::start(webhooks, &handle, &drain);
+        let mut notifiers = notify::start(webhooks, &handle, &drain);
+        notifiers.spawn(gates::run(gates, handle.clone(), drain.clone()));
         let options = grpc::Options {
             tokens,
             reflection: grpc.ip().is_loopback(),
@@ -226,10 +231,13 @@ impl Server {
     }
 }
 
-fn open(options: &Options) -> anyhow::Result<(Arc<dyn Store>, Engine, crate::engine::Handle)> {
+fn open(
+    options: &Options,
+    gates: BTreeSet<String>,
+) -> anyhow::Result<(Arc<dyn Store>, Engine, crate::engine::Handle)> {
     let store: Arc<dyn Store> = Arc::new(SledStore::open(options)?);
     tracing::info!(revision = store.last_revision(), "store opened");
-    let (engine, handle) = Engine::start(store.clone(), VERSION)?;
+    let (engine, handle) = Engine::start_with(store.clone(), VERSION, gates)?;
     Ok((store, engine, handle))
 }
 

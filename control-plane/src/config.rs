@@ -5,9 +5,11 @@
 
 mod args;
 mod durations;
+mod gate;
 mod webhook;
 
 pub use args::{Args, Command};
+pub use gate::Gate;
 pub use webhook::Webhook;
 
 use crate::grpc::token::Role;
@@ -55,6 +57,9 @@ pub struct ControlPlane {
     /// Who is told of events.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub webhook: Vec<Webhook>,
+    /// Who may be asked before a canary gets more.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gate: Vec<Gate>,
 }
 
 impl Default for ControlPlane {
@@ -72,6 +77,7 @@ impl Default for ControlPlane {
             log: Format::Auto,
             log_filter: "info".into(),
             webhook: Vec::new(),
+            gate: Vec::new(),
         }
     }
 }

@@ -26,7 +26,7 @@ mod take;
 mod time;
 
 pub use handle::{Assignments, Command, CommandError, Handle, Narrowed, Verb, Views};
-pub use message::Session;
+pub use message::{GateAnswer, Session};
 pub use recover::StartError;
 
 use crate::failpoint::reach;
@@ -40,6 +40,7 @@ use seen::Seen;
 use serinus_proto::stored::v1 as stored;
 use serinus_runtime::shutdown::Drain;
 use stage::Stage;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use thiserror::Error;
@@ -92,6 +93,8 @@ pub struct Engine {
     shortage: Option<Shortage>,
     /// Has looked at what came from disk.
     begun: bool,
+    /// Names of the gates that plans may ask.
+    gates: Arc<BTreeSet<String>>,
     /// The store came back from a copy, and the rollouts that were active are not held yet.
     restored: Option<stored::Restored>,
 }
@@ -102,7 +105,19 @@ impl Engine {
     /// # Errors
     /// If the store cannot be read or its log does not fit together.
     pub fn start(store: Arc<dyn Store>, version: &str) -> Result<(Self, Handle), StartError> {
-        recover::start(store, version)
+        Self::start_with(store, version, BTreeSet::new())
+    }
+
+    /// The same, with gates that plans may ask.
+    ///
+    /// # Errors
+    /// As [`Engine::start`].
+    pub fn start_with(
+        store: Arc<dyn Store>,
+        version: &str,
+        gates: BTreeSet<String>,
+    ) -> Result<(Self, Handle), StartError> {
+        recover::start(store, version, gates)
     }
 
     /// Runs until the drain, commits what is left, and ends.
