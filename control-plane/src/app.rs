@@ -6,10 +6,11 @@ use crate::engine::{Engine, EngineError};
 use crate::store::Store;
 use crate::store::sled::restore::RestoreError;
 use crate::store::sled::{Options, SledStore};
-use crate::{grpc, http, keeper, listen, maintenance, metrics, notify, reload};
+use crate::{gates, grpc, http, keeper, listen, maintenance, metrics, notify, reload};
 use anyhow::{Context as _, anyhow};
 use serinus_runtime::shutdown::{self, Trigger};
 use serinus_runtime::telemetry;
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -48,6 +49,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     }
     let files = config.files()?;
     notify::load(&config.webhook)?;
+    gates::load(&config.gate)?;
     if args.check_config {
         return print("the configuration is right\n");
     }
@@ -91,10 +93,10 @@ fn print(text: &str) -> anyhow::Result<()> {
 /// Whether a receiver can be reached and takes what is posted.
 fn test_webhook(config: &ControlPlane, name: &str) -> anyhow::Result<()> {
     let webhooks = notify::load(&config.webhook)?;
-    let Some(webhook) = webhooks.iter().find(|webhook| webhook.name == name) else {
+    let Some(webhook) = webhooks.iter().find(|webhook| webhook.service.name == name) else {
         let names: Vec<&str> = webhooks
             .iter()
-            .map(|webhook| webhook.name.as_str())
+            .map(|webhook| webhook.service.name.as_str())
             .collect();
         return Err(anyhow!(
             "the configuration has no webhook {name:?}; it has: {}",
@@ -153,8 +155,10 @@ impl Server {
             ..Options::new(&config.data_dir)
         };
         let webhooks = notify::load(&config.webhook)?;
+        let gates = gates::load(&config.gate)?;
+        let names = gates.keys().cloned().collect();
         let opened = tokio::task::spawn_blocking(move || {
-            let (store, engine, handle) = open(&options)?;
+            let (store, engine, handle) = open(&options, names)?;
             let webhooks = notify::begin(store.as_ref(), webhooks).context("begin webhooks")?;
             anyhow::Ok((store, engine, handle, webhooks))
         });
@@ -176,7 +180,8 @@ impl Server {
             config.retention,
             drain.clone(),
         ));
-        let notifiers = notify::start(webhooks, &handle, &drain);
+        let mut notifiers = notify::start(webhooks, &handle, &drain);
+        notifiers.spawn(gates::run(gates, handle.clone(), drain.clone()));
         warn_of(&files);
         let tls = [&files.grpc, &files.http].into_iter().flatten().cloned();
         tokio::spawn(reload::watch(tls.collect(), Arc::clone(&files.access)));
@@ -251,10 +256,13 @@ impl Server {
     }
 }
 
-fn open(options: &Options) -> anyhow::Result<(Arc<dyn Store>, Engine, crate::engine::Handle)> {
+fn open(
+    options: &Options,
+    gates: BTreeSet<String>,
+) -> anyhow::Result<(Arc<dyn Store>, Engine, crate::engine::Handle)> {
     let store: Arc<dyn Store> = Arc::new(SledStore::open(options)?);
     tracing::info!(revision = store.last_revision(), "store opened");
-    let (engine, handle) = Engine::start(store.clone(), VERSION)?;
+    let (engine, handle) = Engine::start_with(store.clone(), VERSION, gates)?;
     Ok((store, engine, handle))
 }
 

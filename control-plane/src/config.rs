@@ -5,11 +5,13 @@
 
 mod args;
 mod durations;
+mod gate;
 mod limits;
 mod tls;
 mod webhook;
 
 pub use args::{Args, Command};
+pub use gate::Gate;
 pub use limits::ConnectionLimits;
 pub use tls::TlsFiles;
 pub use webhook::Webhook;
@@ -68,6 +70,9 @@ pub struct ControlPlane {
     /// Who is told of events.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub webhook: Vec<Webhook>,
+    /// Who may be asked before a canary gets more.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gate: Vec<Gate>,
 }
 
 impl Default for ControlPlane {
@@ -87,6 +92,7 @@ impl Default for ControlPlane {
             webhook: Vec::new(),
             tls: TlsFiles::default(),
             limits: ConnectionLimits::default(),
+            gate: Vec::new(),
         }
     }
 }

@@ -29,7 +29,7 @@ mod time;
 mod told;
 
 pub use handle::{Assignments, Command, CommandError, Handle, Narrowed, Verb, Views};
-pub use message::Session;
+pub use message::{GateAnswer, Session};
 pub use origin::Origin;
 pub use recover::StartError;
 
@@ -46,6 +46,7 @@ use serinus_core::audit::Head;
 use serinus_proto::stored::v1 as stored;
 use serinus_runtime::shutdown::Drain;
 use stage::Stage;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use thiserror::Error;
@@ -100,6 +101,8 @@ pub struct Engine {
     shortage: Option<Shortage>,
     /// Has looked at what came from disk.
     begun: bool,
+    /// Names of the gates that plans may ask.
+    gates: Arc<BTreeSet<String>>,
     /// The store came back from a copy, and the rollouts that were active are not held yet.
     restored: Option<stored::Restored>,
 }
@@ -110,7 +113,19 @@ impl Engine {
     /// # Errors
     /// If the store cannot be read or its log does not fit together.
     pub fn start(store: Arc<dyn Store>, version: &str) -> Result<(Self, Handle), StartError> {
-        recover::start(store, version)
+        Self::start_with(store, version, BTreeSet::new())
+    }
+
+    /// The same, with gates that plans may ask.
+    ///
+    /// # Errors
+    /// As [`Engine::start`].
+    pub fn start_with(
+        store: Arc<dyn Store>,
+        version: &str,
+        gates: BTreeSet<String>,
+    ) -> Result<(Self, Handle), StartError> {
+        recover::start(store, version, gates)
     }
 
     /// Runs until the drain, commits what is left, and ends.

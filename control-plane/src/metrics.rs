@@ -86,6 +86,11 @@ pub const WEBHOOK_LAG: &str = "serinus_webhook_lag_events";
 /// How long ago the oldest of them happened.
 pub const WEBHOOK_LAG_SECONDS: &str = "serinus_webhook_lag_seconds";
 
+/// Answers of gates, by gate and result.
+pub const GATE_ANSWERS: &str = "serinus_gate_answers_total";
+/// Questions to gates that are open.
+pub const GATES_WAITING: &str = "serinus_gates_waiting";
+
 /// Upper edges of histogram buckets, seconds.
 const BUCKETS: [f64; 14] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
@@ -205,6 +210,11 @@ fn describe() {
         WEBHOOK_LAG_SECONDS,
         "Seconds since the oldest event happened that a webhook was not told"
     );
+    describe_counter!(
+        GATE_ANSWERS,
+        "Answers of gates by result: approve, deny, wait, failed (none that could be read)"
+    );
+    describe_gauge!(GATES_WAITING, "Rollouts that wait for the word of a gate");
     describe_gauge!(WATCHES, "Open watches of rollouts and events");
     describe_counter!(
         HTTP_REQUESTS,

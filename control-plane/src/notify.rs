@@ -10,7 +10,6 @@ mod filter;
 mod lanes;
 mod load;
 mod post;
-mod sign;
 mod task;
 
 pub(crate) use load::{Webhook, load};
@@ -43,9 +42,9 @@ pub(crate) fn begin(
     };
     let mut begun = Vec::with_capacity(webhooks.len());
     for webhook in webhooks {
-        let before = known.remove(&webhook.name);
+        let before = known.remove(&webhook.service.name);
         let new = || stored::Webhook {
-            name: webhook.name.clone(),
+            name: webhook.service.name.clone(),
             read: last,
             ..stored::Webhook::default()
         };

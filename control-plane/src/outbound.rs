@@ -3,11 +3,12 @@
 //! an address that no service of a user has are refused.
 
 mod address;
+mod service;
+mod sign;
 mod target;
 mod tls;
 
-use target::Target;
-pub(crate) use target::TargetError;
+pub(crate) use service::{PostError, Service, Settings, now_s};
 
 use address::is_forbidden;
 use bytes::{Bytes, BytesMut};
@@ -22,6 +23,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use target::{Target, TargetError};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;

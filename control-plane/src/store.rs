@@ -29,7 +29,7 @@ use std::io::Write;
 pub const SCHEMA: u32 = 1;
 
 /// What this program understands: a record that asks for more was written by a newer Serinus.
-pub const READER: u32 = 1;
+pub const READER: u32 = 2;
 
 /// Everything the engine needs to go on where it stopped.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -54,6 +54,21 @@ fn describe(kind: &Kind, rollout: &str) -> String {
             format!("approval requested{}", until(asked.deadline.as_ref()))
         }
         Kind::Approved(_) => "approved".to_owned(),
+        Kind::GateAsked(asked) => {
+            format!(
+                "gate {} asked{}",
+                asked.gate,
+                until(asked.deadline.as_ref())
+            )
+        }
+        Kind::GateAnswered(answer) => {
+            let said = if answer.approved {
+                "approved"
+            } else {
+                "denied"
+            };
+            format!("gate {} {said}", answer.gate)
+        }
         Kind::BakeStarted(bake) => format!("bake started{}", until(bake.until.as_ref())),
         Kind::Promoted(promoted) => sentence(
             &format!("PROMOTED {}", promoted.variant),

@@ -19,6 +19,7 @@ mod suggest;
 mod tree;
 pub mod view;
 
+pub use check::gates::{has_gates, unknown_gates};
 pub use duration::{format as format_duration, parse as parse_duration, to_std as std_duration};
 pub use evidence::evidence_settings;
 pub use ramp::{asked as asked_plan, choose as choose_ramp, outlook as ramp_outlook};

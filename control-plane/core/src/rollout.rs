@@ -15,6 +15,7 @@ mod apply;
 mod assess;
 mod command;
 mod decision;
+mod external;
 mod facts;
 mod gate;
 pub mod invariants;
@@ -41,6 +42,7 @@ pub use act::{create, supersede};
 pub use apply::apply;
 pub use command::{Command, CommandKind, command};
 pub use decision::decision;
+pub use external::{Gate, gate_answered};
 pub use facts::{Facts, FleetClock, FleetFacts, Harm};
 pub use look::{is_settled, look};
 pub use record::{Stamp, stamp};
@@ -111,6 +113,8 @@ pub struct Rollout {
     pub bake_until_ms: Option<u64>,
     /// Where the present step's approval stands.
     pub approval: Approval,
+    /// Where the gate of the present step, or of the bake, stands.
+    pub gate: Gate,
     /// The last recorded verdict of each guardrail of the plan.
     pub verdicts: Vec<v1::Verdict>,
     /// Guardrails that were HARMFUL when somebody resumed: they hold the rollout again only after a new change.

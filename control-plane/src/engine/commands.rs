@@ -18,6 +18,7 @@ use serinus_core::plan;
 use serinus_core::rollout::{self, CommandKind, Refused, Rollout};
 use serinus_evidence::Engine as Evidence;
 use serinus_proto::v1;
+use std::collections::BTreeSet;
 use uuid::Uuid;
 use v1::event::Kind;
 
@@ -58,6 +59,7 @@ pub(super) struct Desk<'a> {
     pub(super) requests: &'a mut Requests,
     pub(super) stage: &'a mut Stage,
     pub(super) shortage: Option<&'a Shortage>,
+    pub(super) gates: &'a BTreeSet<String>,
     pub(super) generation: u64,
     pub(super) now_ms: u64,
 }
@@ -219,6 +221,10 @@ impl Desk<'_> {
     fn complete(&self, plan: v1::Plan) -> Result<v1::Plan, CommandError> {
         let known = self.book.models.get(&plan.model).map(|model| &model.stable);
         let plan = plan::complete(plan, known).map_err(CommandError::Invalid)?;
+        let unknown = plan::unknown_gates(&plan, self.gates);
+        if !unknown.is_empty() {
+            return Err(CommandError::Invalid(unknown));
+        }
         self.judgeable(&plan)?;
         Ok(plan)
     }

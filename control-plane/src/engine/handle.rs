@@ -1,15 +1,16 @@
 //! How the surfaces talk to the engine: commands go through its mailbox, reads come from what it last published.
 
 use super::LATCH_AFTER;
-use super::message::{Message, Reply, Session};
+use super::message::{GateAnswer, Message, Reply, Session};
 use super::origin::Origin;
 use crate::metrics::LATCHES;
 use crate::store::{Shortage, Store, StoreError};
 use serinus_common::fence::Fence;
+use serinus_core::plan;
 use serinus_core::rollout::Refused;
 use serinus_core::selector::selects;
 use serinus_proto::{stored::v1 as stored, v1};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
@@ -234,6 +235,7 @@ pub struct Handle {
     pub(super) latches: broadcast::Sender<v1::Latch>,
     pub(super) shortage: watch::Receiver<Option<Shortage>>,
     pub(super) store: Arc<dyn Store>,
+    pub(super) gates: Arc<BTreeSet<String>>,
     pub(super) info: v1::Info,
 }
 
@@ -375,6 +377,25 @@ impl Handle {
     pub async fn notified(&self, webhook: stored::Webhook) -> bool {
         let kept = self.ask(|reply| Message::Notified { webhook, reply });
         kept.await.is_some()
+    }
+
+    /// Fills in a plan's defaults and checks it, its gates too, given the model's stable variant.
+    ///
+    /// # Errors
+    /// All mistakes at once.
+    pub fn complete(&self, plan: v1::Plan) -> Result<v1::Plan, Vec<v1::Violation>> {
+        let views = self.views();
+        let model = views.models.get(&plan.model);
+        let plan = plan::complete(plan, model.and_then(|model| model.stable.as_ref()))?;
+        match plan::unknown_gates(&plan, &self.gates) {
+            unknown if unknown.is_empty() => Ok(plan),
+            unknown => Err(unknown),
+        }
+    }
+
+    /// What a gate said to a question.
+    pub async fn gate_answered(&self, answer: GateAnswer) {
+        self.tell(Message::GateAnswered(answer)).await;
     }
 
     /// Forgets finished rollouts of which the store keeps nothing any more, and incarnations of sidecars that were not

@@ -97,6 +97,8 @@ pub(super) enum Message {
         /// Sent after the commit.
         reply: Reply<Result<v1::SidecarInfo, CommandError>>,
     },
+    /// What a gate said.
+    GateAnswered(GateAnswer),
     /// How far a webhook is.
     Notified {
         /// What to keep.
@@ -111,6 +113,21 @@ pub(super) enum Message {
         /// Sent after the commit, in the same order.
         reply: Reply<Vec<v1::OutcomeStatus>>,
     },
+}
+
+/// The word of a gate.
+#[derive(Clone, Debug)]
+pub struct GateAnswer {
+    /// Id of the rollout.
+    pub rollout: String,
+    /// Revision of the question.
+    pub asked: u64,
+    /// Its name.
+    pub gate: String,
+    /// Yes or no.
+    pub approved: bool,
+    /// Its words.
+    pub reason: String,
 }
 
 /// A sidecar's stream, as the engine sees it.

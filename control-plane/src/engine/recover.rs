@@ -12,7 +12,7 @@ use crate::store::{Loaded, Store, StoreError};
 use serinus_core::audit::Head;
 use serinus_evidence::ENGINE_VERSION;
 use serinus_proto::{stored::v1 as stored, v1};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use thiserror::Error;
 use tokio::sync::mpsc;
@@ -38,7 +38,12 @@ pub enum StartError {
     Log(String),
 }
 
-pub(super) fn start(store: Arc<dyn Store>, version: &str) -> Result<(Engine, Handle), StartError> {
+pub(super) fn start(
+    store: Arc<dyn Store>,
+    version: &str,
+    gates: BTreeSet<String>,
+) -> Result<(Engine, Handle), StartError> {
+    let gates = Arc::new(gates);
     let loaded = store.load()?;
     let (book, requests, audit) = replay(store.as_ref(), &loaded)?;
     let mut fleet = Fleet::default();
@@ -59,6 +64,7 @@ pub(super) fn start(store: Arc<dyn Store>, version: &str) -> Result<(Engine, Han
         stale: Stale::default(),
         shortage: None,
         begun: false,
+        gates: gates.clone(),
         restored: loaded.restored.clone(),
         store: store.clone(),
     };
@@ -80,6 +86,7 @@ pub(super) fn start(store: Arc<dyn Store>, version: &str) -> Result<(Engine, Han
         latches: engine.published.latch_sender(),
         shortage: engine.published.shortage(),
         store,
+        gates,
         info,
     };
     Ok((engine, handle))

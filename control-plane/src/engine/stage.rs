@@ -3,6 +3,7 @@
 use super::book::{Book, BookError};
 use super::requests::Requests;
 use crate::store::Batch;
+use serinus_core::plan;
 use serinus_core::rollout::timestamp;
 use serinus_proto::{stored::v1 as stored, v1};
 use std::collections::BTreeSet;
@@ -35,7 +36,11 @@ impl Cause {
 /// The reader that an event needs: one that ignores an event of these would have another state.
 fn min_reader(kind: &Kind) -> u32 {
     let restored = |held: &v1::Held| held.cause() == v1::Cause::Restored;
+    let gated = |plan: Option<&v1::Plan>| plan.is_some_and(plan::has_gates);
     match kind {
+        Kind::GateAsked(_) | Kind::GateAnswered(_) => 2,
+        Kind::Created(created) if gated(created.plan.as_ref()) => 2,
+        Kind::Queued(queued) if gated(queued.plan.as_ref()) => 2,
         Kind::Restored(_) => 1,
         Kind::Held(held) if restored(held) => 1,
         _ => 0,

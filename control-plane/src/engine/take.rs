@@ -4,11 +4,12 @@ use super::audit::about;
 use super::commands::{Desk, Named, Outcome, Stop};
 use super::fleet::fence;
 use super::handle::{Command, CommandError};
-use super::message::{Message, Reply, Session};
+use super::message::{GateAnswer, Message, Reply, Session};
 use super::stage::Cause;
 use super::{Engine, EngineError, LOST_AFTER_MS, assign, outcomes};
 use crate::store::Urgency;
 use rand::RngExt as _;
+use serinus_core::rollout;
 use serinus_core::selector::selects;
 use serinus_proto::v1::{self, event::Kind};
 
@@ -50,6 +51,7 @@ impl Engine {
             }
             // Who asked hears that there is no answer, and asks again later.
             Message::Report { .. } | Message::Outcomes { .. } if self.shortage.is_some() => Ok(()),
+            Message::GateAnswered(answer) => self.gate_answered(&answer, now_ms),
             Message::Notified { .. } if self.shortage.is_some() => Ok(()),
             Message::Notified { webhook, reply } => {
                 self.stage.batch.webhooks.push(webhook);
@@ -81,6 +83,7 @@ impl Engine {
             requests: &mut self.requests,
             stage: &mut self.stage,
             shortage: self.shortage.as_ref(),
+            gates: &self.gates,
             generation: self.generation,
             now_ms,
         }
@@ -108,6 +111,25 @@ impl Engine {
         };
         self.reply(reply, answer);
         Ok(())
+    }
+
+    /// The word itself is all that is taken; the next look acts on it.
+    fn gate_answered(&mut self, answer: &GateAnswer, now_ms: u64) -> Result<(), EngineError> {
+        let Some(run) = self.book.runs.get_mut(&answer.rollout) else {
+            return Ok(());
+        };
+        let kinds = rollout::gate_answered(&run.rollout, answer.asked, answer.approved);
+        if kinds.is_empty() {
+            return Ok(());
+        }
+        run.touched = true;
+        let model = run.rollout.model.clone();
+        let cause = Cause {
+            actor: format!("gate {}", answer.gate),
+            reason: answer.reason.clone(),
+            ..Cause::default()
+        };
+        self.emit(&answer.rollout, &model, &cause, kinds, now_ms)
     }
 
     fn set_stable(

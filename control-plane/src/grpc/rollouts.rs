@@ -12,7 +12,6 @@ use crate::access::guard::caller;
 use crate::access::{Caller, Role};
 use crate::engine::{Command, CommandError, Handle, Verb};
 use crate::metrics::COMMANDS;
-use serinus_core::plan;
 use serinus_proto::v1::{self, rollouts_server::Rollouts};
 use std::sync::Arc;
 use tonic::{Code, Request, Response, Status};
@@ -252,12 +251,7 @@ impl Rollouts for Service {
     ) -> Result<Response<v1::ValidateResponse>, Status> {
         let plan = request.into_inner().plan;
         let plan = plan.ok_or_else(|| error::bad_field("plan", "is missing"))?;
-        let views = self.handle.views();
-        let stable = views
-            .models
-            .get(&plan.model)
-            .and_then(|model| model.stable.as_ref());
-        let response = match plan::complete(plan, stable) {
+        let response = match self.handle.complete(plan) {
             Ok(plan) => v1::ValidateResponse {
                 plan: Some(plan),
                 violations: Vec::new(),

@@ -1,12 +1,9 @@
 //! An event as JSON: the protobuf form of JSON, in an envelope with what a chat needs.
 
-use prost::Message as _;
-use prost_reflect::{
-    DescriptorPool, DynamicMessage, MessageDescriptor, OneofDescriptor, SerializeOptions,
-};
+use crate::protojson;
+use prost_reflect::{DynamicMessage, OneofDescriptor};
 use serde_json::{Value, json};
-use serinus_proto::{FILE_DESCRIPTOR_SET, v1};
-use std::sync::OnceLock;
+use serinus_proto::v1;
 
 /// The name of the field of `serinus.v1.Event` that carries what happened, such as `rolled_back`; empty if this program
 /// does not know it.
@@ -26,7 +23,7 @@ pub(super) fn kinds() -> Vec<String> {
 pub(super) fn envelope(event: &v1::Event) -> Value {
     let dynamic = dynamic(event);
     let kind = kind_of(&dynamic).unwrap_or_default();
-    let data = serialized(&dynamic);
+    let data = protojson::value(&dynamic);
     json!({
         "type": kind,
         "timestamp": data["time"],
@@ -81,33 +78,13 @@ fn kind_of(event: &DynamicMessage) -> Option<String> {
     set.map(|field| field.name().to_owned())
 }
 
-fn serialized(message: &DynamicMessage) -> Value {
-    let options = SerializeOptions::new();
-    // A value is always built: keys are text, and there is no writer to fail.
-    message
-        .serialize_with_options(serde_json::value::Serializer, &options)
-        .unwrap_or_default()
-}
-
 fn dynamic(event: &v1::Event) -> DynamicMessage {
-    let bytes = event.encode_to_vec();
-    DynamicMessage::decode(descriptor(), bytes.as_slice())
-        .expect("an event and its descriptor are made from the same file")
-}
-
-fn descriptor() -> MessageDescriptor {
-    static EVENT: OnceLock<MessageDescriptor> = OnceLock::new();
-    let found = || {
-        let pool = DescriptorPool::decode(FILE_DESCRIPTOR_SET);
-        let pool = pool.expect("the descriptors are compiled in");
-        let event = pool.get_message_by_name("serinus.v1.Event");
-        event.expect("the package has this message")
-    };
-    EVENT.get_or_init(found).clone()
+    protojson::dynamic("Event", event)
 }
 
 fn oneof() -> OneofDescriptor {
-    let kind = descriptor().oneofs().find(|of| of.name() == "kind");
+    let event = protojson::descriptor("Event");
+    let kind = event.oneofs().find(|of| of.name() == "kind");
     kind.expect("what happened is in a oneof of this name")
 }
 

@@ -1,18 +1,14 @@
 //! From the configuration to receivers that can be called.
 
 use super::filter::Filter;
-use super::sign::Secrets;
 use crate::config;
-use crate::outbound::{Caller, TargetError};
+use crate::outbound::{Service, Settings};
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::time::Duration;
 use thiserror::Error;
 
 /// So many receivers there may be.
 const MOST: usize = 32;
-/// Bounds of `timeout`.
-const TIMEOUT: [Duration; 2] = [Duration::from_millis(10), Duration::from_secs(60)];
 
 /// A mistake in the configuration of a webhook.
 #[derive(Debug, Error)]
@@ -26,10 +22,8 @@ pub(crate) struct NotifyError {
 /// A receiver.
 #[derive(Clone, Debug)]
 pub(crate) struct Webhook {
-    pub(crate) name: String,
-    pub(super) caller: Caller,
+    pub(crate) service: Service,
     pub(super) filter: Filter,
-    pub(super) secrets: Secrets,
     pub(super) give_up: Duration,
 }
 
@@ -56,53 +50,18 @@ pub(crate) fn load(webhooks: &[config::Webhook]) -> Result<Vec<Webhook>, NotifyE
 }
 
 fn one(webhook: &config::Webhook) -> Result<Webhook, (String, String)> {
-    check_name(&webhook.name).map_err(|why| ("name".to_owned(), why))?;
-    check_timeout(webhook.timeout).map_err(|why| ("timeout".to_owned(), why))?;
-    let caller = Caller::new(&webhook.url, webhook.ca.as_deref(), webhook.timeout);
-    let caller = caller.map_err(|error| (field_of(&error).to_owned(), error.to_string()))?;
-    let secrets = match &webhook.secret_file {
-        None => Secrets::none(),
-        Some(path) => read(path).map_err(|why| ("secret_file".to_owned(), why))?,
-    };
+    let service = Service::load(Settings {
+        name: &webhook.name,
+        url: &webhook.url,
+        ca: webhook.ca.as_deref(),
+        secret_file: webhook.secret_file.as_deref(),
+        timeout: webhook.timeout,
+    })?;
     Ok(Webhook {
-        name: webhook.name.clone(),
-        caller,
+        service,
         filter: Filter::new(&webhook.events, &webhook.models)?,
-        secrets,
         give_up: webhook.give_up,
     })
-}
-
-fn check_name(name: &str) -> Result<(), String> {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    let fits = (1..=63).contains(&name.len()) && name.bytes().all(fits);
-    match fits {
-        true => Ok(()),
-        false => Err(format!(
-            "{name:?} is no name: letters, digits, `-`, `_` and `.`, at most 63"
-        )),
-    }
-}
-
-fn check_timeout(timeout: Duration) -> Result<(), String> {
-    let [least, most] = TIMEOUT;
-    match (least..=most).contains(&timeout) {
-        true => Ok(()),
-        false => Err(format!("must be within {least:?} and {most:?}")),
-    }
-}
-
-fn field_of(error: &TargetError) -> &'static str {
-    match error {
-        TargetError::Syntax(_) | TargetError::Forbidden(_) | TargetError::Tls(_) => "url",
-        TargetError::Ca { .. } => "ca",
-    }
-}
-
-fn read(path: &Path) -> Result<Secrets, String> {
-    let text = std::fs::read_to_string(path);
-    let text = text.map_err(|error| format!("read {}: {error}", path.display()))?;
-    Secrets::read(&text).map_err(|why| format!("{}: {why}", path.display()))
 }
 
 #[cfg(test)]

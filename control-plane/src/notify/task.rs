@@ -2,9 +2,10 @@
 
 use super::lanes::{Item, Lanes};
 use super::load::Webhook;
-use super::post::{PostError, post};
+use super::post::post;
 use crate::engine::Handle;
 use crate::metrics::{WEBHOOK_DELIVERIES, WEBHOOK_LAG, WEBHOOK_LAG_SECONDS};
+use crate::outbound::PostError;
 use crate::store::StoreError;
 use metrics::{counter, gauge};
 use serinus_core::rollout::millis;
@@ -125,7 +126,7 @@ impl Task {
             if self.read + 1 < oldest {
                 let gone = oldest - 1 - self.read;
                 tracing::error!(
-                    webhook = self.webhook.name,
+                    webhook = self.webhook.service.name,
                     events = gone,
                     "not in the log any more, and not delivered"
                 );
@@ -185,7 +186,7 @@ impl Task {
             return;
         };
         let now_ms = now_ms();
-        let webhook = &self.webhook.name;
+        let webhook = &self.webhook.service.name;
         let revision = item.revision;
         match ended {
             Ended::Delivered => {
@@ -219,7 +220,7 @@ impl Task {
 
     fn state(&self) -> stored::Webhook {
         stored::Webhook {
-            name: self.webhook.name.clone(),
+            name: self.webhook.service.name.clone(),
             read: self.read,
             outstanding: self.lanes.outstanding(),
         }
@@ -291,13 +292,13 @@ impl Task {
             .lanes
             .oldest_ms()
             .map_or(0, |oldest| now_ms().saturating_sub(oldest));
-        let webhook = self.webhook.name.clone();
+        let webhook = self.webhook.service.name.clone();
         gauge!(WEBHOOK_LAG, "webhook" => webhook.clone()).set(lag as f64);
         gauge!(WEBHOOK_LAG_SECONDS, "webhook" => webhook).set(age_ms as f64 / 1000.0);
     }
 
     fn count(&self, result: &'static str, events: u64) {
-        let webhook = self.webhook.name.clone();
+        let webhook = self.webhook.service.name.clone();
         counter!(WEBHOOK_DELIVERIES, "webhook" => webhook, "result" => result).increment(events);
     }
 
@@ -307,7 +308,7 @@ impl Task {
     }
 
     fn warn(&self, error: &StoreError) {
-        tracing::warn!(webhook = self.webhook.name, %error, "read the log");
+        tracing::warn!(webhook = self.webhook.service.name, %error, "read the log");
     }
 }
 

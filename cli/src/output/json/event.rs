@@ -62,6 +62,14 @@ fn content(kind: &Kind) -> (&'static str, Value) {
             "approval_requested",
             json!({ "deadline": time(e.deadline.as_ref()) }),
         ),
+        Kind::GateAsked(e) => (
+            "gate_asked",
+            json!({ "gate": e.gate, "deadline": time(e.deadline.as_ref()) }),
+        ),
+        Kind::GateAnswered(e) => (
+            "gate_answered",
+            json!({ "gate": e.gate, "approved": e.approved, "asked": e.asked }),
+        ),
         Kind::Approved(_) => ("approved", json!({})),
         Kind::BakeStarted(e) => ("bake_started", json!({ "until": time(e.until.as_ref()) })),
         Kind::Promoted(e) => {

@@ -2,6 +2,7 @@
 
 mod bucketing;
 mod freeze;
+pub(super) mod gates;
 mod guardrails;
 mod ramp;
 mod rewrite;
@@ -48,6 +49,7 @@ pub(super) fn plan(plan: &Plan, context: Context, problems: &Problems) {
     safety::check(plan, problems);
     freeze::check(plan, problems);
     selector::check(plan, problems);
+    gates::check(plan, problems);
 }
 
 /// Stands in for the stable variant of a plan that names none: called as the plan's splits call it.

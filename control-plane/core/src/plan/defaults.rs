@@ -8,7 +8,7 @@ use serinus_proto::v1::guardrail::{Action, Metric};
 use serinus_proto::v1::labelled::Direction;
 use serinus_proto::v1::targeting_rule::Place;
 use serinus_proto::v1::{
-    Approval, Bake, Breaker, Bucketing, Budget, Confidence, ErrorRate, Failure, Guardrail,
+    Approval, Bake, Breaker, Bucketing, Budget, Confidence, ErrorRate, Failure, Gate, Guardrail,
     Labelled, Latency, OnNoEvidence, Plan, Step, Then, Variant, Warmup,
 };
 use std::collections::BTreeMap;
@@ -117,6 +117,12 @@ fn fill_steps(plan: &mut Plan) {
         if let Some(approval) = &mut step.approval {
             fill_approval(approval);
         }
+        if let Some(gate) = &mut step.gate {
+            fill_gate(gate);
+        }
+    }
+    if let Some(gate) = plan.bake.as_mut().and_then(|bake| bake.gate.as_mut()) {
+        fill_gate(gate);
     }
     let first = plan
         .steps
@@ -173,6 +179,12 @@ pub(super) fn canary_share(split: &BTreeMap<String, f64>, canaries: &[String]) -
 fn fill_approval(approval: &mut Approval) {
     default_duration(&mut approval.timeout, 24 * HOUR);
     default_choice(&mut approval.then, Then::Hold);
+}
+
+fn fill_gate(gate: &mut Gate) {
+    default_duration(&mut gate.timeout, 24 * HOUR);
+    default_choice(&mut gate.then, Then::Hold);
+    default_choice(&mut gate.on_deny, Then::Hold);
 }
 
 fn fill_warmup(warmup: &mut Warmup, first_step: f64) {

@@ -12,8 +12,9 @@ use serinus_proto::v1::labelled::Direction;
 use serinus_proto::v1::rewrite::Stream;
 use serinus_proto::v1::targeting_rule::{Place, Test};
 use serinus_proto::v1::{
-    Approval, Bake, Breaker, Bucketing, Budget, Confidence, Failure, Freeze, Guardrail, Labelled,
-    OnNoEvidence, OneOf, Plan, Ramp, Rewrite, Selector, Step, TargetingRule, Then, Variant, Warmup,
+    Approval, Bake, Breaker, Bucketing, Budget, Confidence, Failure, Freeze, Gate, Guardrail,
+    Labelled, OnNoEvidence, OneOf, Plan, Ramp, Rewrite, Selector, Step, TargetingRule, Then,
+    Variant, Warmup,
 };
 
 /// The plan as text that reads back as the same plan. What is unset is left out.
@@ -190,6 +191,7 @@ fn step(step: &Step) -> String {
         .maybe("min_duration", step.min_duration.as_ref().map(time))
         .count("min_requests", step.min_requests)
         .maybe("approval", step.approval.as_ref().map(approval))
+        .maybe("gate", step.gate.as_ref().map(gate))
         .number("tolerance", step.tolerance)
         .maybe("selector", step.selector.as_ref().map(selector))
         .close()
@@ -199,6 +201,15 @@ fn approval(approval: &Approval) -> String {
     Flow::default()
         .maybe("timeout", approval.timeout.as_ref().map(time))
         .word("then", then(approval.then()))
+        .close()
+}
+
+fn gate(gate: &Gate) -> String {
+    Flow::default()
+        .text("name", &gate.name)
+        .maybe("timeout", gate.timeout.as_ref().map(time))
+        .word("then", then(gate.then()))
+        .word("on_deny", then(gate.on_deny()))
         .close()
 }
 
@@ -215,6 +226,7 @@ fn bake(bake: &Bake) -> String {
     Flow::default()
         .maybe("duration", bake.duration.as_ref().map(time))
         .maybe("holdback", bake.holdback.map(flow::number))
+        .maybe("gate", bake.gate.as_ref().map(gate))
         .close()
 }
 

@@ -1,6 +1,7 @@
 mod completing;
 mod examples;
 mod freezing;
+mod gating;
 mod mistaken_values;
 mod mistakes;
 mod properties;

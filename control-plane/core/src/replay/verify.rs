@@ -161,6 +161,7 @@ fn is_own(events: &[v1::Event]) -> bool {
             | Kind::Held(_)
             | Kind::Resumed(_)
             | Kind::ApprovalRequested(_)
+            | Kind::GateAsked(_)
             | Kind::FreezeBegan(_)
             | Kind::FreezeEnded(_)
             | Kind::CapLifted(_)

@@ -2,7 +2,7 @@
 
 use super::facts::is_mismatch;
 use super::time::millis;
-use super::{Approval, Frozen, Phase, Rollout, act, split, terms};
+use super::{Approval, Frozen, Gate, Phase, Rollout, act, split, terms};
 use serinus_proto::v1;
 use serinus_proto::v1::event::Kind;
 use std::collections::BTreeMap;
@@ -51,6 +51,7 @@ impl Rollout {
             finished_ms: None,
             bake_until_ms: None,
             approval: Approval::None,
+            gate: Gate::None,
             verdicts: vec![v1::Verdict::NoEvidence; plan.guardrails.len()],
             acknowledged: vec![false; plan.guardrails.len()],
             decided: v1::DecisionKind::Unspecified,
@@ -101,9 +102,22 @@ pub fn apply(rollout: &mut Rollout, event: &v1::Event) {
             rollout.approval = Approval::Given;
             rollout.approved_by.clone_from(&event.actor);
         }
+        Some(Kind::GateAsked(asked)) => {
+            rollout.gate = Gate::Waiting {
+                asked: event.revision,
+                deadline_ms: asked.deadline.as_ref().map_or(0, millis),
+            };
+        }
+        Some(Kind::GateAnswered(answer)) if answer.approved => rollout.gate = Gate::Approved,
+        Some(Kind::GateAnswered(_)) => {
+            let words = event.reason.clone();
+            rollout.gate = Gate::Denied { words };
+        }
         Some(Kind::CapLifted(_)) => rollout.cap_lifted = true,
         Some(Kind::BakeStarted(bake)) => {
             rollout.bake_until_ms = Some(bake.until.as_ref().map_or(at_ms, millis));
+            // That of the step was another one.
+            rollout.gate = Gate::None;
             stopped(
                 rollout,
                 v1::State::Baking,
@@ -175,6 +189,7 @@ fn finished(rollout: &mut Rollout, state: v1::State, cause: v1::Cause, reason: S
 
 fn unapproved(rollout: &mut Rollout) {
     rollout.approval = Approval::None;
+    rollout.gate = Gate::None;
     rollout.approved_by.clear();
 }
 
@@ -249,6 +264,9 @@ fn resumed(rollout: &mut Rollout, at_ms: u64) {
     }
     if matches!(rollout.approval, Approval::Waiting { .. }) {
         rollout.approval = Approval::None;
+    }
+    if rollout.gate != Gate::Approved {
+        rollout.gate = Gate::None;
     }
     rollout.resumed_ms = at_ms;
     for (acknowledged, verdict) in rollout.acknowledged.iter_mut().zip(&rollout.verdicts) {

@@ -1,5 +1,6 @@
 //! What a look leads to. The order is the rule: end it, stop it, go on.
 
+use super::external::{self, Gate};
 use super::gate::{self, Missing, Word};
 use super::threat::{self, clears_itself};
 use super::{Facts, Phase, Rollout, paced, terms};
@@ -23,6 +24,8 @@ pub(super) enum Action {
     Wait(Vec<Missing>),
     /// Only an approval is missing, and nobody was asked yet.
     Ask { deadline_ms: u64 },
+    /// Only a gate's word is missing, and it was not asked yet.
+    AskGate { deadline_ms: u64 },
     /// To this step.
     Advance(usize),
     /// The last step is done.
@@ -74,8 +77,19 @@ fn go_on(rollout: &Rollout, now_ms: u64, facts: &Facts) -> Action {
         Some(Word::Await { deadline_ms }) => missing.push(Missing::Approval { deadline_ms }),
         _ => {}
     }
+    let needed = external::needed(rollout);
+    if let (Some(_), Gate::Waiting { deadline_ms, .. }) = (needed, &rollout.gate)
+        && external::refusal(rollout, now_ms) != Some(v1::Then::Advance)
+    {
+        let deadline_ms = *deadline_ms;
+        missing.push(Missing::Gate { deadline_ms });
+    }
     if !missing.is_empty() {
         return Action::Wait(missing);
+    }
+    if let (Some(of), Gate::None) = (needed, &rollout.gate) {
+        let deadline_ms = external::deadline_ms(of, now_ms);
+        return Action::AskGate { deadline_ms };
     }
     match next(rollout) {
         Next::Step(step) => Action::Advance(paced::furthest(rollout, step, facts)),

@@ -38,7 +38,9 @@ pub(super) fn kind(action: &Action, rollout: &Rollout) -> DecisionKind {
         Action::Ended if rollout.state == v1::State::Promoted => DecisionKind::Promote,
         Action::Ended | Action::RollBack(_) => DecisionKind::RollBack,
         Action::Hold(_) | Action::Stay => DecisionKind::Hold,
-        Action::Resume | Action::Wait(_) | Action::Ask { .. } => DecisionKind::Continue,
+        Action::Resume | Action::Wait(_) | Action::Ask { .. } | Action::AskGate { .. } => {
+            DecisionKind::Continue
+        }
         Action::Advance(_) | Action::Bake => DecisionKind::Advance,
         Action::Promote => DecisionKind::Promote,
     }

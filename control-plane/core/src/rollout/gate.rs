@@ -29,6 +29,8 @@ pub(super) enum Missing {
     Time { ms: u64 },
     /// Somebody's word, until then.
     Approval { deadline_ms: u64 },
+    /// The word of an outside program, until then.
+    Gate { deadline_ms: u64 },
 }
 
 /// Everything but the approval. Empty: the rollout may leave its warm-up, its step or its bake.

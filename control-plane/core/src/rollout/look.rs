@@ -3,7 +3,7 @@
 use super::assess::{Action, assess};
 use super::facts::is_mismatch;
 use super::time::timestamp;
-use super::{Facts, Rollout, act, decision, gate, terms};
+use super::{Facts, Rollout, act, decision, external, gate, terms};
 use serinus_proto::v1;
 use serinus_proto::v1::event::Kind;
 
@@ -34,6 +34,14 @@ pub fn look(rollout: &Rollout, now_ms: u64, facts: &Facts) -> Vec<Kind> {
             events.extend(changed(rollout, decision));
             let deadline = Some(timestamp(deadline_ms));
             events.push(Kind::ApprovalRequested(v1::ApprovalRequested { deadline }));
+        }
+        Action::AskGate { deadline_ms } => {
+            events.extend(changed(rollout, decision));
+            let gate = external::needed(rollout);
+            events.push(Kind::GateAsked(v1::GateAsked {
+                gate: gate.map_or_else(String::new, |gate| gate.name.clone()),
+                deadline: Some(timestamp(deadline_ms)),
+            }));
         }
         Action::Advance(step) => {
             events.push(made(decision));

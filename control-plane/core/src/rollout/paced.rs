@@ -21,6 +21,7 @@ pub(super) fn furthest(rollout: &Rollout, next: usize, facts: &Facts) -> usize {
         terms::kappa(plan, step) >= excluded
             && terms::asked(plan, step) < Ppm::new(NEVER_SKIPPED).unwrap_or_default()
             && terms::approval(plan, step).is_none()
+            && plan.steps.get(step).is_none_or(|step| step.gate.is_none())
             && terms::min_requests(plan, step) == 0
     };
     let last = plan.steps.len().saturating_sub(1);

@@ -6,7 +6,7 @@ mod why;
 
 use super::assess::{Action, Next, next};
 use super::words::{count, number, percent, span};
-use super::{Approval, Facts, Rollout, terms, threat, verbs};
+use super::{Approval, Facts, Rollout, external, terms, threat, verbs};
 use serinus_proto::v1::{Cause, DecisionKind, State};
 
 pub(super) fn of(action: &Action, rollout: &Rollout, now_ms: u64, facts: &Facts) -> String {
@@ -33,6 +33,14 @@ pub(super) fn of(action: &Action, rollout: &Rollout, now_ms: u64, facts: &Facts)
                 "WAIT: all is there but somebody's approval, waited for up to {left}; then {follows}"
             )
         }
+        Action::AskGate { deadline_ms } => {
+            let left = span(deadline_ms.saturating_sub(now_ms));
+            let follows = following(rollout);
+            format!(
+                "WAIT: all is there but the word of {}, waited for up to {left}; then {follows}",
+                gate(rollout)
+            )
+        }
         Action::Advance(step) if rollout.warmup => {
             format!("ADVANCE to {}: the warm-up is over", share(rollout, *step))
         }
@@ -55,6 +63,12 @@ pub(super) fn of(action: &Action, rollout: &Rollout, now_ms: u64, facts: &Facts)
             )
         }
     }
+}
+
+/// The gate that is needed now.
+fn gate(rollout: &Rollout) -> String {
+    let needed = external::needed(rollout);
+    needed.map_or_else(|| "a gate".to_owned(), |gate| format!("gate {}", gate.name))
 }
 
 fn canary(rollout: &Rollout) -> String {

@@ -2,6 +2,7 @@ mod approvals;
 mod commands;
 mod fixture;
 mod freezes;
+mod gates;
 mod paced;
 mod property;
 mod rollbacks;

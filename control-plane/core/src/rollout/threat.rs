@@ -1,6 +1,6 @@
 //! What ends a rollout, and what holds it.
 
-use super::{Approval, Facts, Rollout, terms};
+use super::{Approval, Facts, Rollout, external, terms};
 use serinus_proto::v1::{self, Cause, Then};
 use v1::guardrail::Action;
 
@@ -29,6 +29,7 @@ pub(super) fn rollback(rollout: &Rollout, now_ms: u64, facts: &Facts) -> Option<
             Cause::NoEvidence,
         ),
         (too_late(approval_overdue(rollout, now_ms)), Cause::Approval),
+        (too_late(external::refusal(rollout, now_ms)), Cause::Gate),
     ];
     first(&causes)
 }
@@ -42,6 +43,7 @@ pub(super) fn holds(rollout: &Rollout, now_ms: u64, facts: &Facts) -> Vec<Cause>
         (facts.fleet.has_reverted(), Cause::Reverted),
         (is_over_time(rollout, now_ms), Cause::MaxDuration),
         (late(approval_overdue(rollout, now_ms)), Cause::Approval),
+        (late(external::refusal(rollout, now_ms)), Cause::Gate),
         (exposes_too_many(rollout, facts), Cause::Budget),
         (facts.fleet.refuses(), Cause::Nacked),
         (selects_nobody(now_ms, facts), Cause::NoSidecars),

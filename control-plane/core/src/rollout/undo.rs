@@ -58,6 +58,7 @@ fn reversed(plan: &v1::Plan, former: v1::Variant, stable: &v1::Variant) -> v1::P
     let bake = v1::Bake {
         duration: Some(prost_types::Duration::default()),
         holdback: Some(0.0),
+        gate: None,
     };
     v1::Plan {
         model: plan.model.clone(),

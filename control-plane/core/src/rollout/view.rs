@@ -1,7 +1,7 @@
 //! A rollout as its readers see it.
 
 use super::time::timestamp;
-use super::{Approval, Rollout, act, verbs};
+use super::{Approval, Gate, Rollout, act, external, verbs};
 use serinus_common::ppm::Ppm;
 use serinus_proto::v1;
 
@@ -11,6 +11,12 @@ pub fn view(rollout: &Rollout) -> v1::Rollout {
     let approval_deadline = match rollout.approval {
         Approval::Waiting { deadline_ms } => Some(timestamp(deadline_ms)),
         Approval::None | Approval::Given => None,
+    };
+    let (gate, gate_asked, gate_deadline) = match (&rollout.gate, external::needed(rollout)) {
+        (Gate::Waiting { asked, deadline_ms }, Some(gate)) => {
+            (gate.name.clone(), *asked, Some(timestamp(*deadline_ms)))
+        }
+        _ => (String::new(), 0, None),
     };
     v1::Rollout {
         id: rollout.id.clone(),
@@ -35,6 +41,9 @@ pub fn view(rollout: &Rollout) -> v1::Rollout {
         reason: rollout.reason.clone(),
         actor: rollout.actor.clone(),
         undoes: rollout.undoes.clone(),
+        gate,
+        gate_asked,
+        gate_deadline,
         ..v1::Rollout::default()
     }
 }

@@ -1,6 +1,6 @@
 //! When to look again if nothing comes in.
 
-use super::{Approval, Phase, Rollout, terms};
+use super::{Approval, Gate, Phase, Rollout, terms};
 
 /// The first moment after `now_ms` at which time alone may change something, in unix milliseconds; `None` if that never
 /// happens. What depends on reports is not in it: they bring their own look.
@@ -20,6 +20,10 @@ pub fn next_wakeup(rollout: &Rollout, now_ms: u64) -> Option<u64> {
         match rollout.approval {
             Approval::Waiting { deadline_ms } => Some(deadline_ms),
             Approval::None | Approval::Given => None,
+        },
+        match rollout.gate {
+            Gate::Waiting { deadline_ms, .. } => Some(deadline_ms),
+            Gate::None | Gate::Approved | Gate::Denied { .. } => None,
         },
         after(rollout.duration_from_ms, terms::max_duration_ms(plan)),
         rollout.frozen.map(|frozen| frozen.until_ms),

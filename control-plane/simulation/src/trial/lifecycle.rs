@@ -8,7 +8,7 @@ use serinus_common::ppm::Ppm;
 use serinus_core::evidence::{Basis, excluded_tolerance};
 use serinus_core::plan::view;
 use serinus_core::rollout::{
-    self, Approval, Command, CommandKind, Facts, FleetFacts, Harm, Rollout, Stamp,
+    self, Approval, Command, CommandKind, Facts, FleetFacts, Gate, Harm, Rollout, Stamp,
 };
 use serinus_evidence::{Engine, HarmCause, Standing, Verdict};
 use serinus_proto::v1;
@@ -154,8 +154,13 @@ impl Lifecycle {
             .for_each(|event| rollout::apply(&mut self.rollout, event));
     }
 
-    /// Gives the approval that was asked for; false if none was.
+    /// Gives the approval that was asked for, or the word of the gate; false if none was.
     fn approve(&mut self, now_ms: u64) -> bool {
+        if let Gate::Waiting { asked, .. } = self.rollout.gate {
+            let kinds = rollout::gate_answered(&self.rollout, asked, true);
+            self.record(kinds, now_ms);
+            return true;
+        }
         if !matches!(self.rollout.approval, Approval::Waiting { .. }) {
             return false;
         }

@@ -102,7 +102,10 @@ impl Desk<'_> {
         let queue = self.book.queue(&asked.model).into_iter();
         let before = active.into_iter().chain(queue.map(|waiting| &waiting.plan));
         let canaries = before.flat_map(|plan| &plan.canaries);
-        let fits = |stable| plan::complete(asked.clone(), Some(stable)).ok();
+        let fits = |stable| {
+            let plan = plan::complete(asked.clone(), Some(stable)).ok();
+            plan.filter(|plan| plan::unknown_gates(plan, self.gates).is_empty())
+        };
         match canaries.into_iter().find_map(fits) {
             Some(plan) => self.judgeable(&plan).map(|()| plan),
             None => Err(refused),

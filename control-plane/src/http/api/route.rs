@@ -138,7 +138,6 @@ pub(super) static ROUTES: [Route; 27] = [
     route(Method::Get, "/v1/info", "Admin", "GetInfo"),
     stream("/v1/audit", "Admin", "ListAudit", Answer::Lines),
     stream("/v1/backup", "Admin", "Backup", Answer::Lines),
-    stream("/v1/audit", "Admin", "ListAudit", Answer::Lines),
 ];
 
 const fn verb(template: &'static str, rpc: &'static str) -> Route {

@@ -4,7 +4,7 @@ use crate::plan::fields::{self, Fields};
 use crate::plan::path::Path;
 use crate::plan::problems::Problems;
 use crate::plan::tree::Node;
-use serinus_proto::v1::{Approval, Bake, Plan, Step, Then, Warmup};
+use serinus_proto::v1::{Approval, Bake, Gate, Plan, Step, Then, Warmup};
 
 const STEP_FORM: &str = "{split: {v2: 0.1, v1: 0.9}, min_duration: 60s}";
 
@@ -55,6 +55,9 @@ fn step(node: &Node, path: &Path, problems: &Problems) -> Step {
     step.approval = fields
         .take("approval")
         .and_then(|(node, path)| approval(node, &path, problems));
+    step.gate = fields
+        .take("gate")
+        .and_then(|(node, path)| gate(node, &path, problems));
     step.selector = super::selector::read(&mut fields, problems);
     step.tolerance = fields
         .positive("tolerance", "a number between 1 and 10")
@@ -103,11 +106,34 @@ pub(super) fn approval(node: &Node, path: &Path, problems: &Problems) -> Option<
     Some(approval)
 }
 
+fn gate(node: &Node, path: &Path, problems: &Problems) -> Option<Gate> {
+    let form = "{name: change-board, timeout: 24h, then: hold, on_deny: hold}";
+    let mut fields = Fields::open(node, path, form, problems)?;
+    let outcomes = [
+        ("hold", Then::Hold),
+        ("rollback", Then::Rollback),
+        ("advance", Then::Advance),
+    ];
+    let gate = Gate {
+        name: fields
+            .text("name", "the name of a gate, such as change-board")
+            .unwrap_or_default(),
+        timeout: fields.duration("timeout"),
+        then: fields.choice("then", &outcomes).unwrap_or_default(),
+        on_deny: fields.choice("on_deny", &outcomes[..2]).unwrap_or_default(),
+    };
+    fields.finish();
+    Some(gate)
+}
+
 fn bake(node: &Node, path: &Path, problems: &Problems) -> Option<Bake> {
     let mut fields = Fields::open(node, path, "{duration: 30m, holdback: 0.05}", problems)?;
     let bake = Bake {
         duration: fields.duration("duration"),
         holdback: fields.share("holdback"),
+        gate: fields
+            .take("gate")
+            .and_then(|(node, path)| gate(node, &path, problems)),
     };
     fields.finish();
     Some(bake)

@@ -57,6 +57,11 @@ fn one(missing: &Missing, rollout: &Rollout, now_ms: u64, facts: &Facts) -> Stri
             )
         }
         Missing::Time { ms } => format!("the {} lasts another {}", phase(rollout), span(*ms)),
+        Missing::Gate { deadline_ms } => format!(
+            "the word of {}, waited for another {}",
+            super::gate(rollout),
+            span(deadline_ms.saturating_sub(now_ms))
+        ),
         Missing::Approval { deadline_ms } => {
             format!(
                 "somebody's approval, waited for another {}",

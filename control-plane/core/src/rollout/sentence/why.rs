@@ -1,10 +1,19 @@
 //! Why a rollout is ended or held, and what clears that.
 
 use super::super::words::{about, count, number, percent, rate, span};
-use super::super::{Facts, Rollout, terms};
+use super::super::{Facts, Gate, Rollout, terms};
 use super::{canary, missing, proof};
 use crate::selector;
 use serinus_proto::v1::{Cause, Verdict};
+
+fn refused(rollout: &Rollout) -> String {
+    let gate = super::gate(rollout);
+    match &rollout.gate {
+        Gate::Denied { words } if !words.is_empty() => format!("{gate} denied: {words}"),
+        Gate::Denied { .. } => format!("{gate} denied"),
+        _ => format!("{gate} has said nothing in time"),
+    }
+}
 
 pub(super) fn of(cause: Cause, rollout: &Rollout, facts: &Facts) -> String {
     match cause {
@@ -38,6 +47,7 @@ pub(super) fn of(cause: Cause, rollout: &Rollout, facts: &Facts) -> String {
                 None => format!("the plan ends here, at {share}"),
             }
         }
+        Cause::Gate => refused(rollout),
         Cause::Approval => format!(
             "nobody has approved leaving step {} of {} in time",
             rollout.step + 1,
@@ -86,6 +96,7 @@ pub(super) fn clears(cause: Cause) -> &'static str {
         Cause::Reverted => "resume gives them the canary again, or roll back",
         Cause::Budget => "it goes on when it is SAFE at tolerance 1, or by resume",
         Cause::PlanEnd => "promote or roll back",
+        Cause::Gate => "resume asks it again, promote goes on without it",
         Cause::Approval => "approve, or resume to ask again",
         Cause::MaxDuration => "resume gives it as long again",
         _ => "resume or roll back",

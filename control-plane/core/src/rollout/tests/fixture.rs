@@ -69,6 +69,7 @@ pub(super) fn plan() -> v1::Plan {
         bake: Some(v1::Bake {
             duration: seconds(600),
             holdback: Some(0.05),
+            ..v1::Bake::default()
         }),
         max_duration: seconds(86_400),
         guardrails: vec![error_rate(Action::Rollback), accuracy(Action::Rollback)],
@@ -119,7 +120,7 @@ impl World {
         self
     }
 
-    fn record(&mut self, kinds: Vec<Kind>, actor: &str, reason: &str) -> Vec<v1::Event> {
+    pub(super) fn record(&mut self, kinds: Vec<Kind>, actor: &str, reason: &str) -> Vec<v1::Event> {
         let events = stamp(
             kinds,
             &Stamp {
@@ -288,6 +289,8 @@ pub(super) fn name(kind: &Kind) -> &'static str {
         Kind::Held(_) => "held",
         Kind::ApprovalRequested(_) => "approval requested",
         Kind::Approved(_) => "approved",
+        Kind::GateAsked(_) => "gate asked",
+        Kind::GateAnswered(_) => "gate answered",
         Kind::BakeStarted(_) => "bake started",
         Kind::Promoted(_) => "promoted",
         Kind::RolledBack(_) => "rolled back",

@@ -175,6 +175,7 @@ fn plans() -> impl Strategy<Value = v1::Plan> {
         plan.bake = Some(v1::Bake {
             duration: seconds(300),
             holdback: Some(holdback),
+            ..v1::Bake::default()
         });
         plan.warmup = plan.warmup.filter(|_| warmup);
         plan.steps.drain(..4 - steps);

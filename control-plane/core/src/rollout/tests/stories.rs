@@ -296,6 +296,7 @@ fn without_a_holdback_the_last_step_is_everything_and_its_bake_still_counts() {
     plan.bake = Some(v1::Bake {
         duration: seconds(600),
         holdback: Some(0.0),
+        ..v1::Bake::default()
     });
     let mut world = World::new(plan);
     world.proceed_to(State::Baking, 3);
